@@ -1,0 +1,1 @@
+"""Engines: what turns an image URI into a running container."""

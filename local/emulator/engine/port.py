@@ -1,0 +1,86 @@
+"""What an engine is: the port through which the life cycle runs `train` and `serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+Command = Literal["train", "serve"]
+
+
+class ImageNotFound(Exception):
+    """No image of that URI can be had; the message names the URI and says how to mend it."""
+
+
+class StartFailed(Exception):
+    """The image is there, but its container could not be started; the message says why."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One container to run."""
+
+    name: str  # unique among all that runs, e.g. "training-job/NAME/algo-1"
+    image: str  # the image URI as the request gave it
+    command: Command
+    base_dir: Path  # the tree that is /opt/ml to the container
+    host: str = "algo-1"  # the container's own host name
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Started:
+    """The container runs."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of its output (stdout and stderr, merged in the order they were written), without the newline."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Exited:
+    """It ended, and all of its output was reported before. A signal N is code 128+N, as in a shell."""
+
+    code: int
+
+
+Event = Started | Line | Exited
+
+
+class Container(Protocol):
+    """A container that was started."""
+
+    @property
+    def address(self) -> str:
+        """Where `serve` answers, as "host:port"; empty for `train`."""
+
+    def events(self) -> Iterator[Event]:
+        """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread."""
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+
+    def stop(self, grace_seconds: float) -> None:
+        """SIGTERM to all of its processes, SIGKILL after `grace_seconds`; returns when none is left. Idempotent."""
+
+
+class Engine(Protocol):
+    """Turns image URIs into running containers. Safe to use from several threads."""
+
+    @property
+    def name(self) -> str:
+        """`venv` or `docker`."""
+
+    def prepare(self, image: str) -> None:
+        """Make the image ready (build or pull; a second call finds it done). Raises ImageNotFound."""
+
+    def start(self, work: Work) -> Container:
+        """Start it. Raises ImageNotFound or StartFailed."""
+
+    def remove_leftovers(self) -> list[str]:
+        """End what an emulator that was killed left running; the names of the works that were ended."""

@@ -1,0 +1,1 @@
+"""Life cycles: each owns every state transition of its resource."""

@@ -1,0 +1,1 @@
+"""The wire: the only place that knows botocore's service models."""

@@ -1,0 +1,1 @@
+"""Serves SavedModels with the HTTP contract of AWS's TensorFlow inference container."""
