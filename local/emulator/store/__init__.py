@@ -1,0 +1,1 @@
+"""What the emulator remembers: a port, its SQLite implementation, and one in memory."""

@@ -1,0 +1,32 @@
+"""Documents as JSON text, and back: both stores use it, so that neither shares a mutable object with its caller."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from emulator.store.port import Document
+
+_TIME = "$time"
+
+
+def encode(document: Document) -> str:
+    """As JSON; datetimes are marked, so that they come back as datetimes."""
+    return json.dumps(document, default=_encode_other, separators=(",", ":"), allow_nan=False)
+
+
+def decode(text: str) -> Document:
+    """The document of that text."""
+    document: Document = json.loads(text, object_hook=_decode_object)
+    return document
+
+
+def _encode_other(value: object) -> dict[str, str]:
+    if isinstance(value, datetime):
+        return {_TIME: value.isoformat()}
+    raise TypeError(f"a document cannot hold a {type(value).__name__}")
+
+
+def _decode_object(value: dict[str, Any]) -> Any:
+    return datetime.fromisoformat(value[_TIME]) if value.keys() == {_TIME} else value
