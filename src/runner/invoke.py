@@ -1,0 +1,128 @@
+"""The three ways to invoke an endpoint: the SDK's predictor, boto3, and the AWS CLI as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from botocore.exceptions import ClientError
+from scipy import sparse
+
+from runner.errors import RunnerError
+
+# InvokeEndpoint takes at most 6 MB (AWS: "Maximum payload size for endpoint invocation").
+PAYLOAD_BYTES = 5_000_000
+CLI_SECONDS = 120
+
+Rows = Sequence[Sequence[float]]
+Predict = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Invocations:
+    """What each way answered, a list of predictions each, known to be equal."""
+
+    predictor: list[Any]
+    boto3: list[Any]
+    cli: list[Any]
+
+    def cluster_indices(self) -> dict[str, list[int]]:
+        """The cluster of each row, by way."""
+        return {way: [each["cluster_index"] for each in answer] for way, answer in vars(self).items()}
+
+
+def dense_rows(matrix: sparse.csr_matrix) -> list[list[float]]:
+    """The rows of a CSR matrix as JSON takes them: lists of plain floats, 0 where not rated."""
+    rows: list[list[float]] = matrix.toarray().astype(float).tolist()
+    return rows
+
+
+def with_boto3(runtime: Any, endpoint: str, rows: Rows) -> list[Any]:
+    """`invoke_endpoint` of a boto3 `sagemaker-runtime` client."""
+    answer = runtime.invoke_endpoint(
+        EndpointName=endpoint,
+        ContentType="application/json",
+        Accept="application/json",
+        Body=json.dumps({"instances": rows}, separators=(",", ":")).encode(),
+    )
+    predictions: list[Any] = json.loads(answer["Body"].read())["predictions"]
+    return predictions
+
+
+def with_cli(environment: Mapping[str, str], endpoint: str, rows: Rows) -> list[Any]:
+    """`aws sagemaker-runtime invoke-endpoint`, really run. Raises RunnerError with what the CLI said."""
+    with tempfile.TemporaryDirectory(prefix="invoke-endpoint-") as folder:
+        body, answer = Path(folder, "body.json"), Path(folder, "answer.json")
+        body.write_text(json.dumps({"instances": rows}))
+        command = [
+            *(sys.executable, "-m", "awscli", "sagemaker-runtime", "invoke-endpoint"),
+            *("--endpoint-name", endpoint, "--content-type", "application/json", "--accept", "application/json"),
+            *("--body", f"fileb://{body}", str(answer)),
+        ]
+        done = subprocess.run(
+            command, env=dict(environment), capture_output=True, text=True, timeout=CLI_SECONDS, check=False
+        )
+        if done.returncode:
+            raise RunnerError(f"the AWS CLI ended with status {done.returncode}: {done.stderr.strip()}")
+        predictions: list[Any] = json.loads(answer.read_text())["predictions"]
+        return predictions
+
+
+def all_three(predict: Predict, runtime: Any, environment: Mapping[str, str], endpoint: str, rows: Rows) -> Invocations:
+    """Ask in each of the three ways; raises RunnerError that shows where the answers differ."""
+    answers = Invocations(
+        predictor=predict({"instances": rows})["predictions"],
+        boto3=with_boto3(runtime, endpoint, rows),
+        cli=with_cli(environment, endpoint, rows),
+    )
+    check_equal(answers)
+    return answers
+
+
+def check_equal(answers: Invocations) -> None:
+    """Raise RunnerError that names the rows, and shows the answers to the first, unless all three are equal."""
+    lengths = {way: len(answer) for way, answer in vars(answers).items()}
+    if len(set(lengths.values())) > 1:
+        raise RunnerError(f"the three ways to invoke answered for different numbers of rows: {lengths}")
+    differing = [
+        row
+        for row, (first, second, third) in enumerate(zip(answers.predictor, answers.boto3, answers.cli, strict=True))
+        if not first == second == third
+    ]
+    if differing:
+        shown = "\n".join(f"  {way:9} {json.dumps(answer[differing[0]])}" for way, answer in vars(answers).items())
+        raise RunnerError(f"the three ways to invoke differ in rows {differing}. Row {differing[0]}:\n{shown}")
+
+
+def check_single_vectors(predict: Predict, row: Sequence[float], expected: Any) -> str:
+    """`predictor.predict([6.4, 3.2, …])`: one vector is answered as in the batch, one of a wrong length is refused.
+
+    Returns the endpoint's own message for the wrong length. Raises RunnerError when either does not hold.
+    """
+    alone = predict(list(row))["predictions"]
+    if alone != [expected]:
+        raise RunnerError(f"a single vector was answered {json.dumps(alone)}, in a batch {json.dumps([expected])}")
+    try:
+        wrong = predict([*row, 0.0])
+    except ClientError as error:
+        return str(error)
+    raise RunnerError(f"a vector of length {len(row) + 1} instead of {len(row)} was answered: {json.dumps(wrong)}")
+
+
+def cluster_indices(runtime: Any, endpoint: str, matrix: sparse.csr_matrix) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The cluster of each row, int64 of shape (rows,), asked for in batches that fit into one invocation."""
+    # A rating takes at most 5 bytes ("10.0,"), and most are "0.0,".
+    batch = max(1, PAYLOAD_BYTES // (5 * matrix.shape[1] + 2))
+    clusters = [
+        prediction["cluster_index"]
+        for start in range(0, matrix.shape[0], batch)
+        for prediction in with_boto3(runtime, endpoint, dense_rows(matrix[start : start + batch]))
+    ]
+    return np.asarray(clusters, dtype=np.int64)

@@ -1,0 +1,153 @@
+"""Starts the emulator as a child process when none runs, and stops what it started. The two meet over HTTP only."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from runner.errors import RunnerError, SettingsError
+from runner.settings import Settings
+
+STOP_SECONDS = 30  # the emulator bounds its own shutdown below this
+EMULATOR = (sys.executable, "-m", "emulator")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the calls of a run go, and what runs its containers."""
+
+    engine: str
+    reason: str
+    environment: Mapping[str, str] | None = None  # AWS_ENDPOINT_URL, credentials, region; None: the user's own
+
+    @classmethod
+    def parse(cls, line: str) -> Connection:
+        """Read what `python -m emulator env --json` prints."""
+        answer: dict[str, Any] = json.loads(line)
+        return cls(answer["engine"], answer["engine_reason"], answer["environment"])
+
+    def apply(self, environment: MutableMapping[str, str]) -> None:
+        """Point every AWS client of this process and its children there, as `eval "$(python -m emulator env)"` does.
+
+        The user's own profile, credentials and endpoints are taken out, so that nothing can reach their account.
+        """
+        if self.environment is None:
+            return
+        for name in [each for each in environment if each.startswith("AWS_")]:
+            del environment[name]
+        environment.update(self.environment)
+        environment.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+        without_proxy = {each for each in environment.get("NO_PROXY", "").split(",") if each} | {
+            "127.0.0.1",
+            "localhost",
+        }
+        environment["NO_PROXY"] = environment["no_proxy"] = ",".join(sorted(without_proxy))
+
+
+class Services(Protocol):
+    """What a run needs to be up before its first call."""
+
+    def start(self) -> None:
+        """Begin to start; does not wait."""
+
+    def connect(self) -> Connection:
+        """Wait until it answers. Raises RunnerError when it could not start."""
+
+    def stop(self) -> None:
+        """Stop what was started; returns when it is gone."""
+
+
+class CloudServices:
+    """AWS is up already."""
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def connect(self) -> Connection:
+        """The user's own environment, as it is."""
+        return Connection("aws", "SageMaker's own instances")
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+def choose(settings: Settings) -> Services:
+    """The services that the settings ask for."""
+    if not settings.emulator:
+        return CloudServices()
+    return LocalServices(settings.engine or "auto", settings.region, settings.keep_endpoint)
+
+
+@dataclass
+class LocalServices:
+    """An emulator: one that runs already, or a child of this process.
+
+    A private child belongs to this run alone (two runs at once do not meet), and ends with it even after a kill -9,
+    since it watches its standard input. To keep the endpoint is to keep the emulator: then the shared one is started.
+    """
+
+    engine: str
+    region: str
+    keep: bool
+    _child: subprocess.Popen[str] | None = None
+    _running: Connection | None = None
+
+    def start(self) -> None:
+        """Find a running emulator or begin to start one; `connect` waits for it."""
+        options = ["--engine", self.engine, "--region", self.region]
+        self._running = self._find()
+        if self._running is not None:
+            return
+        if self.keep:
+            up = subprocess.run([*EMULATOR, "up", *options], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+            self._running = self._find()
+            if up.returncode or self._running is None:
+                raise RunnerError("the emulator did not start; its own message stands above")
+            return
+        self._child = subprocess.Popen(
+            [*EMULATOR, "up", "--foreground", "--private", *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A process group of its own: Ctrl-C at the terminal reaches the run alone, which removes the endpoint
+            # through the emulator before it stops it.
+            process_group=0,
+        )
+
+    def connect(self) -> Connection:
+        """Wait until the emulator answers. Raises RunnerError when it could not start."""
+        if self._running is None:
+            line = self._child.stdout.readline() if self._child and self._child.stdout else ""
+            if not line:
+                status = self._child.wait() if self._child else None
+                raise RunnerError(f"the emulator did not start (exit status {status}); its own message stands above")
+            self._running = Connection.parse(line)
+        if self.engine not in ("auto", self._running.engine):
+            raise SettingsError(
+                f"engine = {self.engine!r}: the emulator that runs already uses {self._running.engine!r}. "
+                "Stop it first: python -m emulator down"
+            )
+        return self._running
+
+    def stop(self) -> None:
+        """Stop the emulator if this run started it; returns when it is gone."""
+        if self._child is None:
+            return
+        self._child.terminate()
+        try:
+            self._child.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.communicate()
+            raise RunnerError(f"the emulator did not stop within {STOP_SECONDS} s and was killed") from None
+
+    @staticmethod
+    def _find() -> Connection | None:
+        """The emulator that runs already, if any."""
+        found = subprocess.run([*EMULATOR, "env", "--json"], capture_output=True, text=True, check=False)
+        return Connection.parse(found.stdout) if found.returncode == 0 else None

@@ -1,0 +1,89 @@
+"""What a person sees while the run goes on: steps, elapsed time, log lines; plain lines when not a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that ended."""
+
+    name: str
+    seconds: float
+    status: Literal["done", "failed", "interrupted"]
+
+
+@dataclass
+class Progress:
+    """Shows steps as they run and keeps them for the report."""
+
+    console: Console
+    clock: Clock = time.monotonic
+    steps: list[Step] = field(default_factory=list)
+    _started: float = field(init=False)
+    _status: Status | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return self.clock() - self._started
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step; it counts as failed when an exception leaves it, as interrupted when a signal ends it."""
+        began = self.clock()
+        status: Literal["done", "failed", "interrupted"] = "interrupted"
+        self._show(name)
+        try:
+            yield
+            status = "done"
+        except Exception:
+            status = "failed"
+            raise
+        finally:
+            self.steps.append(Step(name, self.clock() - began, status))
+            self._hide()
+            if status != "done":
+                self.line(f"{name}: {status}")
+
+    def line(self, text: str) -> None:
+        """One line, with the time since the run began in front."""
+        self.console.print(Text(f"[{self.elapsed:6.1f}s] {text}"), soft_wrap=True)
+
+    def table(self) -> Table:
+        """Steps and seconds."""
+        table = Table(box=None, pad_edge=False)
+        table.add_column("step")
+        table.add_column("seconds", justify="right")
+        table.add_column("status")
+        for step in self.steps:
+            table.add_row(step.name, f"{step.seconds:.2f}", step.status)
+        table.add_row("total", f"{self.elapsed:.2f}", "")
+        return table
+
+    def _show(self, name: str) -> None:
+        if self.console.is_terminal:
+            self._status = self.console.status(name)
+            self._status.start()
+        else:
+            self.line(f"{name} …")
+
+    def _hide(self) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None

@@ -1,0 +1,98 @@
+"""Watches a training job to its end: status, log lines, metrics, artifacts; and stops it when the run is cut short."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from runner.errors import RunnerError
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+ENDED = ("Completed", "Failed", "Stopped")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A job that completed."""
+
+    job_name: str
+    model_artifact: str  # S3 URI of model.tar.gz
+    output: str  # S3 URI of output.tar.gz
+    metrics: dict[str, float]
+    seconds: int  # TrainingTimeInSeconds
+
+
+@dataclass
+class JobLog:
+    """The job's lines in CloudWatch Logs, each once; one stream a host."""
+
+    logs: Any
+    job_name: str
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    def new_lines(self) -> Iterator[str]:
+        """The lines that came since the last call."""
+        try:
+            streams = self.logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job_name}/")
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return  # the group comes with the account's first job, the stream with the job's first line
+            raise
+        for stream in sorted(each["logStreamName"] for each in streams["logStreams"]):
+            while True:
+                token = self._tokens.get(stream)
+                page = self.logs.get_log_events(
+                    logGroupName=LOG_GROUP,
+                    logStreamName=stream,
+                    startFromHead=True,
+                    **({"nextToken": token} if token else {}),
+                )
+                self._tokens[stream] = page["nextForwardToken"]
+                yield from (event["message"] for event in page["events"])
+                if page["nextForwardToken"] == token or not page["events"]:
+                    break  # AWS: the same token again means the end of the stream
+
+
+def wait(clients: tuple[Any, Any], job_name: str, poll_seconds: float, say: Callable[[str], None]) -> TrainingResult:
+    """Follow the job with SageMaker's and CloudWatch Logs' clients, saying each new status and log line.
+
+    Raises RunnerError with the job's FailureReason when it does not complete.
+    """
+    sagemaker, logs = clients
+    log, told = JobLog(logs, job_name), 0
+    while True:
+        job = sagemaker.describe_training_job(TrainingJobName=job_name)
+        for transition in job.get("SecondaryStatusTransitions", [])[told:]:
+            say(f"{transition['Status']}: {transition.get('StatusMessage', '')}".rstrip(": "))
+            told += 1
+        for line in log.new_lines():
+            say(f"  {line}")
+        if job["TrainingJobStatus"] in ENDED:
+            break
+        time.sleep(poll_seconds)
+    if job["TrainingJobStatus"] != "Completed":
+        reason = job.get("FailureReason", job["SecondaryStatus"])
+        raise RunnerError(f"training job {job_name}: {job['TrainingJobStatus']}: {reason}")
+    artifact = job["ModelArtifacts"]["S3ModelArtifacts"]
+    return TrainingResult(
+        job_name=job_name,
+        model_artifact=artifact,
+        output=artifact.removesuffix("model.tar.gz") + "output.tar.gz",
+        metrics={each["MetricName"]: each["Value"] for each in job.get("FinalMetricDataList", [])},
+        seconds=job.get("TrainingTimeInSeconds", 0),
+    )
+
+
+def stop(sagemaker: Any, job_name: str) -> None:
+    """Stop the job if it was created and still runs: a run that is cut short must not go on costing money."""
+    try:
+        status = sagemaker.describe_training_job(TrainingJobName=job_name)["TrainingJobStatus"]
+        if status == "InProgress":
+            sagemaker.stop_training_job(TrainingJobName=job_name)
+    except ClientError as error:
+        if "not found" not in str(error):
+            raise
