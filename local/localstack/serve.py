@@ -1,0 +1,57 @@
+"""Starts LocalStack in its own environment, with the three things mended that its settings cannot: see below."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+
+def _stop_with_the_parent() -> None:
+    """End when stdin does: its other end closes with the emulator, even when that is killed."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    killer = threading.Timer(5, os._exit, (1,))  # should the orderly end hang
+    killer.daemon = True
+    killer.start()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _listen_on_loopback_only() -> None:
+    """LocalStack 4.9.2 ignores the host in GATEWAY_LISTEN and listens on every interface; it checks no credentials."""
+    from twisted.internet import endpoints  # type: ignore[import-not-found]
+
+    endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
+
+
+def _keep_objects_in(folder: Path) -> None:
+    """Objects would be in /tmp/localstack-s3-storage, which two instances, or two users, cannot share."""
+    from localstack.services.s3 import provider  # type: ignore[import-not-found]
+
+    folder.mkdir(parents=True, exist_ok=True)
+    provider.DEFAULT_S3_TMP_DIR = str(folder)
+
+
+def _look_no_host_up() -> None:
+    """Its S3 asks the DNS for "s3." + its own host; the answer decides only between two names of loopback."""
+    from localstack.utils.aws import aws_stack  # type: ignore[import-not-found]
+
+    aws_stack.CACHE_S3_HOSTNAME_DNS_STATUS = False
+
+
+def main(objects: Path) -> None:
+    """Run until SIGTERM, SIGINT, or the end of stdin; `objects` is the folder for what S3 holds."""
+    _listen_on_loopback_only()
+    _keep_objects_in(objects)
+    _look_no_host_up()
+    from localstack.runtime.main import main as run_localstack  # type: ignore[import-not-found]
+
+    threading.Thread(target=_stop_with_the_parent, daemon=True).start()
+    run_localstack()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
