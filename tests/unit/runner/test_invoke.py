@@ -1,0 +1,95 @@
+"""The three answers must be equal, and single vectors must behave."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+from scipy import sparse
+
+from runner import invoke
+from runner.errors import RunnerError
+from runner.invoke import Invocations
+
+ONE = {"cluster_index": 1, "distances": [0.5, 0.25]}
+TWO = {"cluster_index": 0, "distances": [0.25, 0.5]}
+
+
+class FakeRuntime:
+    """Answers with the first rating of each row as its cluster, and keeps the sizes of what it was sent."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
+        """As a `sagemaker-runtime` client's."""
+        self.sizes.append(len(request["Body"]))
+        rows = json.loads(request["Body"])["instances"]
+        answer = {"predictions": [{"cluster_index": int(row[0])} for row in rows]}
+        return {"Body": io.BytesIO(json.dumps(answer).encode())}
+
+
+def test_equal_answers_pass() -> None:
+    """Equal answers are no error, and their clusters are told by way."""
+    answers = Invocations([ONE, TWO], [ONE, TWO], [ONE, TWO])
+    invoke.check_equal(answers)
+    assert answers.cluster_indices() == {"predictor": [1, 0], "boto3": [1, 0], "cli": [1, 0]}
+
+
+@pytest.mark.parametrize("way", ["predictor", "boto3", "cli"])
+def test_a_different_answer_is_shown(way: str) -> None:
+    """The error names the row and shows what each way answered."""
+    answers = {each: [ONE, TWO] for each in ("predictor", "boto3", "cli")} | {way: [ONE, ONE]}
+    with pytest.raises(RunnerError, match=r"differ in rows \[1\]") as caught:
+        invoke.check_equal(Invocations(**answers))
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_a_missing_answer_is_shown() -> None:
+    """Fewer answers than rows cannot pass as equal."""
+    with pytest.raises(RunnerError, match="different numbers of rows"):
+        invoke.check_equal(Invocations([ONE], [ONE, TWO], [ONE, TWO]))
+
+
+def test_clusters_are_asked_for_in_batches_below_the_payload_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row is answered once, in order, and no request is too large."""
+    monkeypatch.setattr(invoke, "PAYLOAD_BYTES", 200)
+    values = np.zeros((10, 12), dtype=np.float32)
+    values[:, 0] = np.arange(10)
+    runtime = FakeRuntime()
+    clusters = invoke.cluster_indices(runtime, "endpoint", sparse.csr_matrix(values))
+    assert clusters.tolist() == list(range(10))
+    assert len(runtime.sizes) > 1
+    assert max(runtime.sizes) <= 200
+
+
+def refuse(length: int) -> ClientError:
+    """What a model answers to a vector of a wrong length."""
+    return ClientError({"Error": {"Code": "ModelError", "Message": f"expected {length}"}}, "InvokeEndpoint")
+
+
+def test_a_single_vector_is_answered_as_in_the_batch_and_a_wrong_length_is_refused() -> None:
+    """The refusal's own words come back."""
+
+    def predict(data: Any) -> Any:
+        if len(data) != 3:
+            raise refuse(3)
+        return {"predictions": [ONE]}
+
+    assert "expected 3" in invoke.check_single_vectors(predict, [1.0, 2.0, 3.0], ONE)
+
+
+def test_a_wrong_length_that_is_answered_fails_the_run() -> None:
+    """An endpoint that takes any vector is not trusted."""
+    with pytest.raises(RunnerError, match="length 4 instead of 3"):
+        invoke.check_single_vectors(lambda data: {"predictions": [ONE]}, [1.0, 2.0, 3.0], ONE)
+
+
+def test_a_single_vector_that_is_answered_differently_fails_the_run() -> None:
+    """Alone or in a batch, a user belongs to the same cluster."""
+    with pytest.raises(RunnerError, match="a single vector was answered"):
+        invoke.check_single_vectors(lambda data: {"predictions": [TWO]}, [1.0, 2.0, 3.0], ONE)

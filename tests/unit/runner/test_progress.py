@@ -1,0 +1,51 @@
+"""Progress: plain lines when not a terminal, and every step kept with its outcome."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import pytest
+from rich.console import Console
+
+from runner.progress import Progress
+
+
+@pytest.fixture
+def screen() -> io.StringIO:
+    """What a file or pipe would receive."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(screen: io.StringIO) -> Progress:
+    """Progress by a clock that goes on a second at each look."""
+    return Progress(Console(file=screen, width=80), clock=itertools.count().__next__)
+
+
+def test_plain_lines_when_not_a_terminal(progress: Progress, screen: io.StringIO) -> None:
+    """No control characters, and the elapsed time in front; brackets in a line are not markup."""
+    with progress.step("train"):
+        progress.line("[kmeans] iterations=3;")
+    assert "\x1b" not in screen.getvalue()
+    assert "s] train …" in screen.getvalue()
+    assert "[kmeans] iterations=3;" in screen.getvalue()
+
+
+def test_a_long_line_is_not_broken(progress: Progress, screen: io.StringIO) -> None:
+    """A path or an ARN can be copied from the screen."""
+    progress.line("x" * 300)
+    assert "x" * 300 in screen.getvalue()
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError, "failed"), (KeyboardInterrupt, "interrupted")])
+def test_a_step_that_does_not_end_well_is_kept_as_such(
+    progress: Progress, error: type[BaseException], status: str
+) -> None:
+    """The table and the report tell how each step ended."""
+    with progress.step("generate"):
+        pass
+    with pytest.raises(error), progress.step("train"):
+        raise error
+    assert [(step.name, step.status) for step in progress.steps] == [("generate", "done"), ("train", status)]
+    assert all(step.seconds > 0 for step in progress.steps)

@@ -1,0 +1,37 @@
+"""Signals become exceptions, and wait while something is being cleaned up."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from runner import signals
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    before = {each: signal.getsignal(each) for each in signals.SIGNALS}
+    signals.install()
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_an_exception_with_its_exit_status(number: signal.Signals, status: int) -> None:
+    """As a shell counts it: 128 + the signal's number."""
+    with pytest.raises(signals.Interrupted) as caught:
+        signal.raise_signal(number)
+    assert caught.value.exit_status == status
+
+
+def test_a_second_signal_does_not_interrupt_the_clean_up() -> None:
+    """It is answered with a line; afterwards signals interrupt again."""
+    said: list[str] = []
+    with signals.shielded(said.append):
+        signal.raise_signal(signal.SIGINT)
+    assert said == ["already cleaning up; this ends by itself"]
+    with pytest.raises(signals.Interrupted):
+        signal.raise_signal(signal.SIGTERM)
