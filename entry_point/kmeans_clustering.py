@@ -1,0 +1,501 @@
+"""Cluster users by their ratings on SageMaker: trains TensorFlow's canned KMeansClustering, evaluates and exports it.
+
+Stands alone (it is longer than our modules for that reason): SageMaker runs it in script mode, it imports nothing of
+the project, and takes its paths from `SM_*` variables or arguments only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+from tensorflow.python.ops import gen_clustering_ops  # the canned estimator's own operations
+
+COSINE = "cosine"
+SQUARED_EUCLIDEAN = "squared_euclidean"
+KMEANS_PLUS_PLUS = "kmeans_plus_plus"
+RANDOM = "random"
+
+# Lloyd iterations a starting point gets before it is compared with the others.
+REFINEMENT_ITERATIONS = 4
+# Mini-batch: rows a cluster that the starting points are chosen from (a sample, so that memory stays bounded).
+START_ROWS_PER_CLUSTER = 50
+EVALUATION_ROWS = 1024
+
+
+class InputError(ValueError):
+    """The data or the hyperparameters cannot be used; the message says which, in one line."""
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def read_matrix(channel_dir: str) -> scipy.sparse.csr_matrix:
+    """Read a channel: all its `*.npz` shards (`scipy.sparse.save_npz`), stacked in the order of their names.
+
+    Returns a CSR matrix, float32, users × movies, 0 = not rated. Read once a process. Raises InputError in one line
+    that names the file when a shard is no such matrix, its width differs, or it holds negative or non-finite values.
+    """
+    paths = sorted(Path(channel_dir).glob("*.npz"))
+    if not paths:
+        raise InputError(f"no *.npz shard of ratings in the channel {channel_dir}")
+    shards = [_read_shard(path) for path in paths]
+    for path, shard in zip(paths, shards, strict=True):
+        if shard.shape[1] != shards[0].shape[1]:
+            raise InputError(
+                f"{path} has {shard.shape[1]} columns (movies), but {paths[0].name} has {shards[0].shape[1]}"
+            )
+    return scipy.sparse.vstack(shards, format="csr") if len(shards) > 1 else shards[0]
+
+
+def _read_shard(path: Path) -> scipy.sparse.csr_matrix:
+    try:
+        shard = scipy.sparse.load_npz(path).tocsr().astype(np.float32)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a matrix written by scipy.sparse.save_npz: {error}") from error
+    shard.sum_duplicates()
+    if not np.isfinite(shard.data).all():
+        raise InputError(f"{path} holds a rating that is not a finite number")
+    if shard.nnz and shard.data.min() < 0:
+        raise InputError(f"{path} holds a negative rating ({shard.data.min():g}); 0 means not rated")
+    return shard
+
+
+def training_rows(ratings: scipy.sparse.csr_matrix, distance_metric: str) -> scipy.sparse.csr_matrix:
+    """Leave out the rows without a rating when the distance is cosine.
+
+    Such a row has no direction: taken as a starting point it would give a centre of zeros, which under the
+    estimator's arithmetic draws other rows to it.
+    """
+    return ratings[np.diff(ratings.indptr) > 0] if distance_metric == COSINE else ratings
+
+
+def _batches(ratings: scipy.sparse.csr_matrix, rows: int) -> Iterator[np.ndarray[Any, Any]]:
+    for start in range(0, ratings.shape[0], rows):
+        yield ratings[start : start + rows].toarray()
+
+
+def _shuffled_batches(
+    ratings: scipy.sparse.csr_matrix, rows: int, start_rows: int, seed: int
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield a sample to choose the starting points from, then shuffled batches, pass after pass, without end."""
+    random = np.random.default_rng(seed)
+    yield ratings[random.permutation(ratings.shape[0])[:start_rows]].toarray()
+    while True:
+        yield from _batches(ratings[random.permutation(ratings.shape[0])], rows)
+
+
+def _dataset(batches: Any, width: int) -> tf.data.Dataset:
+    return tf.data.Dataset.from_generator(
+        batches, output_signature=tf.TensorSpec(shape=[None, width], dtype=tf.float32)
+    )
+
+
+# --- the functions that SageMaker's TensorFlow container called before script mode ------------------------------------
+
+
+def estimator_fn(run_config: tf.estimator.RunConfig, params: Mapping[str, Any]) -> tf.estimator.Estimator:
+    """Make the canned KMeansClustering estimator (`tf.compat.v1.estimator.experimental.KMeans`)."""
+    initial_clusters: Any = params["initial_clusters"]
+    if params["num_restarts"] > 1:
+        initial_clusters = partial(best_start, params=params)
+    return tf.compat.v1.estimator.experimental.KMeans(
+        num_clusters=params["num_clusters"],
+        initial_clusters=initial_clusters,
+        distance_metric=params["distance_metric"],
+        seed=params["seed"],
+        use_mini_batch=params["use_mini_batch"],
+        kmeans_plus_plus_num_retries=-1,  # the estimator's heuristic, O(log k) tries a centre
+        config=run_config,
+    )
+
+
+def train_input_fn(training_dir: str, params: Mapping[str, Any]) -> tf.data.Dataset:
+    """Feed the training channel, float32 [rows, movies] an element, without end.
+
+    A generator keeps the matrix out of the graph. Full batch: the dense matrix is made once and stays in the
+    dataset's cache (the canned estimator does not take a SparseTensor: its NearestNeighbors op is dense). Mini-batch:
+    CSR in memory, only one batch dense at a time.
+    """
+    ratings = training_rows(read_matrix(training_dir), params["distance_metric"])
+    if not params["use_mini_batch"]:
+        return _dataset(lambda: iter([ratings.toarray()]), ratings.shape[1]).cache().repeat()
+    start_rows = max(params["batch_size"], START_ROWS_PER_CLUSTER * params["num_clusters"])
+    batches = partial(_shuffled_batches, ratings, params["batch_size"], start_rows, params["seed"])
+    return _dataset(batches, ratings.shape[1])
+
+
+def eval_input_fn(training_dir: str, params: Mapping[str, Any]) -> tf.data.Dataset:
+    """Feed a channel once, in row order, in batches, float32 [rows, movies] an element."""
+    ratings = read_matrix(training_dir)
+    return _dataset(partial(_batches, ratings, EVALUATION_ROWS), ratings.shape[1])
+
+
+def serving_input_fn(params: Mapping[str, Any]) -> tf.estimator.export.ServingInputReceiver:
+    """Describe a request: `ratings`, float32 [batch, num_movies]; a row of another length is refused with the reason."""
+    width = params["num_movies"]
+    ratings = tf.compat.v1.placeholder(tf.float32, shape=[None, width], name="ratings")
+    # The static shape is what a client sees; a server that does not enforce it reaches this assertion.
+    # The shape of the identity is unknown to the optimiser, so that the assertion is not optimised away.
+    fed = tf.compat.v1.placeholder_with_default(ratings, shape=[None, None])
+    message = f"a row must have {width} ratings, one a movie (0 = not rated)"
+    with tf.control_dependencies([tf.compat.v1.assert_equal(tf.shape(fed)[1], width, message=message)]):
+        features = tf.ensure_shape(tf.identity(fed), [None, width])
+    return tf.estimator.export.ServingInputReceiver(features, {"ratings": ratings})
+
+
+# --- where training starts -------------------------------------------------------------------------------------------
+
+
+def best_start(inputs: Sequence[tf.Tensor], num_clusters: tf.Tensor, params: Mapping[str, Any]) -> tf.Tensor:
+    """Choose the initial centres: the best of `num_restarts` starts after a few Lloyd iterations each, by inertia.
+
+    For the estimator's `initial_clusters`. One start in three or so ends in a poor local optimum; a start within the
+    graph costs a small fraction of another `train` call. Returns float32 [num_clusters, movies].
+    """
+    points = inputs[0]
+    if params["distance_metric"] == COSINE:
+        points = tf.math.l2_normalize(points, axis=1)
+    # Far apart for neighbouring seeds, so that two seeds have no start in common.
+    first_seed = params["seed"] * 1_000_003 % 2**62
+
+    def choose(restart: tf.Tensor) -> tf.Tensor:
+        if params["initial_clusters"] == KMEANS_PLUS_PLUS:
+            tries = tf.constant(-1, tf.int64)
+            count = tf.cast(num_clusters, tf.int64)
+            return gen_clustering_ops.kmeans_plus_plus_initialization(points, count, first_seed + restart, tries)
+        order = tf.random.stateless_uniform([tf.shape(points)[0]], seed=tf.stack([first_seed, restart]))
+        return tf.gather(points, tf.argsort(order, stable=True)[:num_clusters])
+
+    def nearest(centres: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        index, distance = gen_clustering_ops.nearest_neighbors(points, centres, tf.constant(1, tf.int64))
+        return index[:, 0], tf.reduce_sum(distance)
+
+    def refine(centres: tf.Tensor) -> tf.Tensor:
+        index, _ = nearest(centres)
+        sums = tf.math.unsorted_segment_sum(points, index, num_clusters)
+        sizes = tf.math.unsorted_segment_sum(tf.ones_like(points[:, :1]), index, num_clusters)
+        means = tf.where(sizes > 0, tf.math.divide_no_nan(sums, sizes), centres)
+        return tf.math.l2_normalize(means, axis=1) if params["distance_metric"] == COSINE else means
+
+    def attempt(restart: tf.Tensor, best: tf.Tensor, lowest: tf.Tensor) -> list[tf.Tensor]:
+        centres = choose(restart)
+        for _ in range(REFINEMENT_ITERATIONS):
+            centres = refine(centres)
+        _, inertia = nearest(centres)
+        better = inertia < lowest
+        best = tf.ensure_shape(tf.where(better, centres, best), [None, None])
+        return [restart + 1, best, tf.where(better, inertia, lowest)]
+
+    none_yet = tf.zeros([num_clusters, tf.shape(points)[1]])
+    _, best, _ = tf.while_loop(
+        lambda restart, *_: restart < params["num_restarts"],
+        attempt,
+        [tf.constant(0, tf.int64), none_yet, tf.constant(np.inf, tf.float32)],
+        shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, None]), tf.TensorShape([])],
+        parallel_iterations=1,
+    )
+    return best
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+class ConvergenceHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  # TensorFlow has no types
+    """Print each iteration's inertia, and stop when its relative change is within the tolerance.
+
+    An iteration is `steps` training steps: one for the full batch, one pass over the rows for mini-batches.
+    """
+
+    def __init__(self, tolerance: float, steps: int) -> None:
+        self._tolerance = tolerance
+        self._steps = steps
+        self._step = 0
+        self._inertia = 0.0
+        self._previous: float | None = None
+        self.iterations = 0
+        self.converged = False
+
+    def before_run(self, run_context: Any) -> Any:
+        """Ask for the estimator's loss: the sum of the distances to the nearest centres before the step's update."""
+        del run_context
+        (loss,) = tf.compat.v1.losses.get_losses()
+        return tf.estimator.SessionRunArgs(loss)
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Sum the step's loss; at the end of an iteration print the sum and compare it with the previous one."""
+        self._step += 1
+        self._inertia += float(run_values.results)
+        if self._step % self._steps:
+            return
+        self.iterations += 1
+        print(f"[kmeans] iteration={self.iterations} inertia={self._inertia:.6g};", flush=True)
+        if self._previous is not None:
+            change = abs(self._previous - self._inertia)
+            self.converged = change <= self._tolerance * max(abs(self._previous), np.finfo(np.float32).tiny)
+        if self.converged:
+            run_context.request_stop()
+        self._previous, self._inertia = self._inertia, 0.0
+
+
+class FinalCheckpointHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  # TensorFlow has no types
+    """Save one checkpoint, at the end: what `save_checkpoints_steps=None` leaves out and evaluation needs."""
+
+    def __init__(self, model_dir: str) -> None:
+        self._path = str(Path(model_dir) / "model.ckpt")
+
+    def begin(self) -> None:
+        """Make the saver while the graph can still change."""
+        self._saver = tf.compat.v1.train.Saver()
+
+    def end(self, session: Any) -> None:
+        """Write the variables (centres and counters, never the matrix), without the graph."""
+        step = tf.compat.v1.train.get_global_step()
+        self._saver.save(session, self._path, global_step=step, write_meta_graph=False)
+
+
+def train(model_dir: str, training_dir: str, params: Mapping[str, Any]) -> tuple[Any, ConvergenceHook]:
+    """Train to convergence or `max_iterations` in one call of the estimator; its checkpoint goes to `model_dir`.
+
+    The estimator's periodic checkpoints and summaries are off: they cost many times the training itself.
+    Returns the estimator and the hook, which knows `iterations` and `converged`.
+    """
+    run_config = tf.estimator.RunConfig(
+        model_dir=model_dir,
+        tf_random_seed=params["seed"],
+        save_checkpoints_steps=None,
+        save_checkpoints_secs=None,
+        save_summary_steps=None,
+        log_step_count_steps=None,
+    )
+    rows = training_rows(read_matrix(training_dir), params["distance_metric"]).shape[0]
+    steps = -(-rows // params["batch_size"]) if params["use_mini_batch"] else 1
+    convergence = ConvergenceHook(params["tolerance"], steps)
+    estimator = estimator_fn(run_config, params)
+    estimator.train(
+        partial(train_input_fn, training_dir, params),
+        hooks=[convergence, FinalCheckpointHook(model_dir)],
+        steps=params["max_iterations"] * steps,
+    )
+    return estimator, convergence
+
+
+# --- evaluation and export -------------------------------------------------------------------------------------------
+
+
+def served(estimator: Any, params: Mapping[str, Any]) -> tf.estimator.Estimator:
+    """Wrap the trained estimator so that it answers what the endpoint answers, in evaluation and in the export.
+
+    Outputs: `distances` float32 [batch, num_clusters] (cosine distance, or squared Euclidean distance), and
+    `cluster_index` int64 [batch], the smallest of them (the first one of equals: a row without ratings is at cosine
+    distance 1 of every centre, so it gets 0).
+    """
+
+    def model_fn(features: Any, mode: str, config: Any) -> tf.estimator.EstimatorSpec:
+        spec = estimator.model_fn(features=features, labels=None, mode=mode, config=config)
+        # Rounding can take the distance of a row to itself a little below zero.
+        distances = tf.maximum(spec.predictions["all_distances"], 0.0)
+        distances = tf.ensure_shape(distances, [None, params["num_clusters"]])
+        outputs = {"cluster_index": tf.argmax(-distances, axis=1), "distances": distances}
+        exports = {"serving_default": tf.estimator.export.PredictOutput(outputs)}
+        return tf.estimator.EstimatorSpec(mode, predictions=outputs, export_outputs=exports)
+
+    return tf.estimator.Estimator(model_fn, config=estimator.config)
+
+
+def evaluate(
+    model: tf.estimator.Estimator, channel_dir: str, params: Mapping[str, Any]
+) -> tuple[float, np.ndarray[Any, Any]]:
+    """Assign every row of a channel to its nearest centre.
+
+    Returns the inertia (the sum over the rows of the distance to the nearest centre: cosine distance 1 - cos, or
+    squared Euclidean distance) and the cluster index of each row, in row order.
+    """
+    if not read_matrix(channel_dir).shape[0]:
+        return 0.0, np.zeros(0, dtype=np.int64)
+    batches = list(model.predict(partial(eval_input_fn, channel_dir, params), yield_single_examples=False))
+    inertia = sum(float(batch["distances"].min(axis=1).sum(dtype=np.float64)) for batch in batches)
+    return inertia, np.concatenate([batch["cluster_index"] for batch in batches])
+
+
+def export(model: tf.estimator.Estimator, model_dir: Path, params: Mapping[str, Any]) -> Path:
+    """Export one SavedModel to `<model_dir>/1`, the layout that TensorFlow Serving and SageMaker expect."""
+    version = model_dir / "1"
+    if version.exists():
+        raise InputError(f"{version} exists already; the model folder must be empty")
+    model_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=model_dir, prefix=".export-") as folder:
+        exported = model.export_saved_model(folder, partial(serving_input_fn, params))
+        Path(os.fsdecode(exported)).rename(version)
+    return version
+
+
+def write_assignments(path: Path, clusters: np.ndarray[Any, Any]) -> None:
+    """Write `row,cluster_index` a row, in row order."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "cluster_index"])
+        writer.writerows(enumerate(clusters.tolist()))
+
+
+# --- the script ------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors are one line with the name of an exception, which is what SageMaker's toolkit looks for."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"hyperparameters: {message}")
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    try:
+        return values[text.strip().lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not true or false") from None
+
+
+def _at_least(least: float, kind: type[int] | type[float]) -> Any:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of type {kind.__name__}") from None
+        if not (least <= value < float("inf")):
+            raise argparse.ArgumentTypeError(f"{text} is not {least:g} or more")
+        return value
+
+    return parse
+
+
+def parse_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
+    """Parse the hyperparameters (`--name value`); folders default to SageMaker's `SM_*` variables.
+
+    Raises InputError with a one-line message.
+    """
+    parser = _Parser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--num_clusters", type=_at_least(1, int), default=8)
+    parser.add_argument("--max_iterations", type=_at_least(1, int), default=100, help="passes over the rows")
+    parser.add_argument("--tolerance", type=_at_least(0, float), default=1e-4, help="relative change of inertia")
+    parser.add_argument("--use_mini_batch", type=_boolean, default=False)
+    parser.add_argument("--batch_size", type=_at_least(1, int), default=256, help="rows a mini-batch")
+    parser.add_argument("--initial_clusters", choices=[KMEANS_PLUS_PLUS, RANDOM], default=KMEANS_PLUS_PLUS)
+    parser.add_argument("--num_restarts", type=_at_least(1, int), default=10, help="starts to choose from")
+    parser.add_argument("--distance_metric", choices=[COSINE, SQUARED_EUCLIDEAN], default=COSINE)
+    parser.add_argument("--seed", type=_at_least(0, int), default=0)
+    parser.add_argument("--model_dir", help="S3 URI that SageMaker adds; the model goes to SM_MODEL_DIR")
+    parser.add_argument("--train", default=environment.get("SM_CHANNEL_TRAIN"))
+    parser.add_argument("--test", default=environment.get("SM_CHANNEL_TEST"))
+    parser.add_argument("--sm_model_dir", default=environment.get("SM_MODEL_DIR"))
+    parser.add_argument("--sm_output_data_dir", default=environment.get("SM_OUTPUT_DATA_DIR"))
+    options = parser.parse_args(list(arguments))
+    for name, variable in (
+        ("train", "SM_CHANNEL_TRAIN"),
+        ("sm_model_dir", "SM_MODEL_DIR"),
+        ("sm_output_data_dir", "SM_OUTPUT_DATA_DIR"),
+    ):
+        if not getattr(options, name):
+            parser.error(f"--{name} is missing, and {variable} is not set")
+    return options
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train, evaluate, export, and write the metrics (as JSON, and as lines for MetricDefinitions); return them.
+
+    Raises InputError with a one-line message when the data does not fit the hyperparameters.
+    """
+    params = vars(options).copy()
+    ratings = read_matrix(options.train)
+    if options.test and read_matrix(options.test).shape[1] != ratings.shape[1]:
+        raise InputError(
+            f"the test channel has {read_matrix(options.test).shape[1]} columns (movies), "
+            f"the train channel {ratings.shape[1]}"
+        )
+    usable = training_rows(ratings, options.distance_metric).shape[0]
+    if options.num_clusters > usable:
+        raise InputError(
+            f"num_clusters={options.num_clusters} is more than the {usable} users to train on "
+            f"({ratings.shape[0]} rows, {ratings.shape[0] - usable} left out because they have no rating)"
+        )
+    params["num_movies"] = ratings.shape[1]
+    print(f"Training on {ratings.shape[0]} users × {ratings.shape[1]} movies, {ratings.nnz} ratings", flush=True)
+
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kmeans-") as checkpoints:
+        estimator, training = train(checkpoints, options.train, params)
+        trained = time.monotonic()
+        model = served(estimator, params)
+        train_inertia, train_clusters = evaluate(model, options.train, params)
+        test = evaluate(model, options.test, params) if options.test else None
+        export(model, Path(options.sm_model_dir), params)
+
+    output = Path(options.sm_output_data_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    write_assignments(output / "assignments-train.csv", train_clusters)
+    metrics: dict[str, Any] = {
+        "train_inertia": train_inertia,
+        "test_inertia": test[0] if test else None,
+        "iterations": training.iterations,
+        "converged": training.converged,
+        "num_clusters": options.num_clusters,
+        "cluster_sizes": np.bincount(train_clusters, minlength=options.num_clusters).tolist(),
+        "train_rows": ratings.shape[0],
+        "train_rows_without_rating": int((np.diff(ratings.indptr) == 0).sum()),
+        "movies": ratings.shape[1],
+        "distance_metric": options.distance_metric,
+        "seed": options.seed,
+        "training_seconds": round(trained - started, 3),
+        "evaluation_and_export_seconds": round(time.monotonic() - trained, 3),
+    }
+    if test:
+        write_assignments(output / "assignments-test.csv", test[1])
+        metrics["test_rows"] = len(test[1])
+    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    for name in ("train_inertia", "test_inertia", "iterations"):
+        if metrics[name] is not None:
+            print(f"[kmeans] {name}={metrics[name]:.10g};", flush=True)
+    return metrics
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the script; return its exit status: 0 done, 1 wrong input (one line on stderr says what)."""
+    # What TensorFlow says of its own future says nothing to the reader of a job's log.
+    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    hosts = json.loads(environment.get("SM_HOSTS", "[]"))
+    if hosts and environment.get("SM_CURRENT_HOST", hosts[0]) != hosts[0]:
+        print(f"Training runs on the first host, {hosts[0]}; nothing to do on this one", flush=True)
+        return 0
+    try:
+        run(parse_arguments(arguments, environment))
+    except InputError as error:
+        # Without the traceback, so that the job's FailureReason is this line.
+        print(f"ValueError: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _stop(signal_number: int, frame: object) -> NoReturn:
+    """Unwind on SIGTERM (a stopped job), so that the temporary folders go; 128 + 15 is a shell's own status for it."""
+    del frame
+    raise SystemExit(128 + signal_number)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(main(sys.argv[1:], os.environ))
