@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True)
@@ -18,20 +18,33 @@ class Request:
     body: BinaryIO  # at its start; rewind after reading
     length: int = 0
 
+    # Not urlsplit: it takes a target that begins with "//" for a host, and drops tabs and newlines.
     @property
     def path(self) -> str:
         """The raw path, without the query."""
-        return urlsplit(self.target).path
+        return self.target.partition("?")[0]
+
+    @property
+    def query_string(self) -> str:
+        """The raw query, without the question mark."""
+        return self.target.partition("?")[2]
 
     @property
     def query(self) -> list[tuple[str, str]]:
         """The decoded query, in order."""
-        return parse_qsl(urlsplit(self.target).query, keep_blank_values=True)
+        return parse_qsl(self.query_string, keep_blank_values=True)
+
+    def read(self) -> bytes:
+        """The whole body; it is at its start again afterwards."""
+        self.body.seek(0)
+        data = self.body.read()
+        self.body.seek(0)
+        return data
 
 
 @dataclass(frozen=True)
 class Response:
-    """What is answered; `body` may be a stream of chunks."""
+    """What is answered; `body` may be a stream of chunks (closed at the end, if it can be)."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

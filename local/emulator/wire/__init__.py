@@ -1,1 +1,1 @@
-"""The wire: the only place that knows botocore's service models."""
+"""AWS's protocols: requests into plain dictionaries and back, all of it led by botocore's service models."""

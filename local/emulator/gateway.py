@@ -1,0 +1,125 @@
+"""The one door: who may come in, and which service each request is for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import parse_qs
+
+from emulator.errors import ApiError
+from emulator.http import Request, Response
+from emulator.proxy import Proxy
+from emulator.recording import Entry, Recorder
+from emulator.sigv4 import Credentials, Refused, Scope, Verifier
+from emulator.wire.api import Api, Exchange
+from emulator.wire.rendering import render, style_of
+
+HEALTH_PATH = "/_emulator/health"
+_SIGNING_NAME = "sagemaker"  # control plane and runtime both sign with it
+_LONGEST_FORM = 64 * 1024
+
+
+class Forbidden(ApiError):
+    """The request comes from where none may come from."""
+
+    code = "AccessDenied"
+    status = 403
+
+
+class BadTarget(ApiError):
+    """The request line does not name a path."""
+
+    code = "InvalidURI"
+    status = 400
+
+
+class Gateway:
+    """Checks Host, Origin and signature, then hands the request to the control plane, the runtime or the proxy."""
+
+    def __init__(
+        self,
+        control: Api,
+        runtime: Api,
+        proxy: Proxy,
+        credentials: Credentials,
+        recorder: Recorder | None,
+        hosts: frozenset[str],
+        *,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        """`hosts` are the values of Host that are ours, each as host:port."""
+        self._control = control
+        self._runtime = runtime
+        self._proxy = proxy
+        self._verifier = Verifier(credentials, now) if now else Verifier(credentials)
+        self._recorder = recorder
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            self._admit(request)
+        except ApiError as error:
+            return self._refuse(request, error)
+        if request.path == HEALTH_PATH and request.method in ("GET", "HEAD"):
+            return Response(200, {"Content-Type": "application/json"}, json.dumps({"status": "running"}).encode())
+        try:
+            scope = self._verifier.verify(request)
+        except Refused as error:
+            return self._refuse(request, error)
+        exchange = self._route(request, scope)
+        self._record(request, scope.service, exchange)
+        return exchange.response
+
+    def _admit(self, request: Request) -> None:
+        """Refuse what a web page in the user's browser could send: a foreign Host (DNS rebinding) or an Origin."""
+        host = request.headers.get("host", "").lower()
+        if host not in self._hosts:
+            if any(host.endswith(f".{own}") for own in self._hosts):
+                raise Forbidden(
+                    f"The bucket is in the host name ({host}). This endpoint knows path-style addresses only: "
+                    "use its 127.0.0.1 address, or set s3 = {'addressing_style': 'path'}."
+                )
+            raise Forbidden(f"Host {host!r} is not this emulator's; it answers to {', '.join(sorted(self._hosts))}.")
+        if "origin" in request.headers:
+            raise Forbidden("Requests from web pages (with an Origin header) are refused.")
+        if not request.target.startswith("/"):
+            raise BadTarget("The request target must be a path.")
+
+    def _route(self, request: Request, scope: Scope) -> Exchange:
+        if scope.service == _SIGNING_NAME:
+            api = self._runtime if request.path.startswith("/endpoints/") else self._control
+            return api.exchange(request)
+        return Exchange(_operation_name(request), None, self._proxy.handle(request, scope.service))
+
+    def _refuse(self, request: Request, error: ApiError) -> Response:
+        style = error.style if isinstance(error, Refused) else style_of(request)
+        response = render(error, style, request)
+        self._record(request, None, Exchange(None, None, response))
+        return response
+
+    def _record(self, request: Request, service: str | None, exchange: Exchange) -> None:
+        if self._recorder is not None:
+            self._recorder.write(
+                Entry(
+                    service=service,
+                    operation=exchange.operation,
+                    method=request.method,
+                    path=request.path,
+                    query=request.query,
+                    parameters=exchange.parameters,
+                    status=exchange.response.status,
+                )
+            )
+
+
+def _operation_name(request: Request) -> str | None:
+    """The operation of a request that is passed on, where its protocol names it outside of the path."""
+    target = request.headers.get("x-amz-target")
+    if target is not None:
+        return target.rpartition(".")[2]
+    form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if form and request.length <= _LONGEST_FORM:
+        return parse_qs(request.read().decode("latin-1")).get("Action", [None])[0]
+    return None

@@ -1,0 +1,55 @@
+"""Errors for requests that no API of ours answers, in the protocol that their client speaks."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from emulator.errors import ApiError
+from emulator.http import Request, Response
+
+Style = Literal["json", "rest-json", "query", "s3"]
+_FORM = "application/x-www-form-urlencoded"
+
+
+def style_of(request: Request, service: str | None = None) -> Style:
+    """The protocol of a request, from its form; `service` (from the credential scope) helps where it is known."""
+    if "x-amz-target" in request.headers:
+        return "json"
+    if service == "s3":
+        return "s3"
+    query = dict(request.query)
+    if request.headers.get("content-type", "").startswith(_FORM) or "Action" in query:
+        return "query"
+    if service is not None or request.path.startswith("/endpoints/"):
+        return "rest-json"
+    return "s3"  # without a signature only S3 is plausible: a browser or curl on an object's URL
+
+
+def render(error: ApiError, style: Style, request: Request) -> Response:
+    """`error` as a client of that protocol reads it. A HEAD gets no body."""
+    request_id = str(uuid.uuid4())
+    headers = {"x-amzn-RequestId": request_id}
+    code, message = escape(error.code), escape(error.message)
+    if style in ("json", "rest-json"):
+        headers["Content-Type"] = "application/x-amz-json-1.1" if style == "json" else "application/json"
+        headers["X-Amzn-ErrorType"] = error.code
+        body = json.dumps({"__type": error.code, "message": error.message})
+    elif style == "query":
+        headers["Content-Type"] = "text/xml"
+        fault = "Sender" if error.status < 500 else "Receiver"
+        body = (
+            f"<ErrorResponse><Error><Type>{fault}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+    else:
+        headers["Content-Type"] = "application/xml"
+        headers["x-amz-request-id"] = request_id
+        body = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{code}</Code><Message>{message}</Message><Resource>{escape(request.path)}</Resource>"
+            f"<RequestId>{request_id}</RequestId></Error>"
+        )
+    return Response(error.status, headers, b"" if request.method == "HEAD" else body.encode())

@@ -1,0 +1,209 @@
+"""Turns JSON values into the plain Python values of a shape, and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+from botocore.utils import parse_timestamp
+
+from emulator.wire.faults import BadOutput, SerializationError
+
+_INTEGER_LIMITS = {"integer": 2**31, "long": 2**63}
+_JAVA_NAMES = {
+    "string": "a String",
+    "character": "a String",
+    "integer": "an Integer",
+    "long": "a Long",
+    "float": "a Float",
+    "double": "a Double",
+    "boolean": "a Boolean",
+    "blob": "a Blob",
+    "timestamp": "a Timestamp",
+}
+
+
+def parse_json(text: bytes) -> Any:
+    """The JSON value in `text`. Raises SerializationError; NaN and Infinity are not JSON."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise SerializationError(f"The request body is not valid JSON: {error}") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def decode(shape: Shape, value: Any) -> Any:
+    """The JSON `value` as a value of `shape`: datetimes are aware, blobs bytes, nulls in structures left out.
+
+    Unknown members stay as they are, for `validation` to refuse. Raises SerializationError, in AWS's words.
+    """
+    if isinstance(shape, StructureShape) and not shape.is_document_type:
+        if not isinstance(value, dict):
+            raise _unexpected(shape, value)
+        names = {member.serialization.get("name", name): name for name, member in shape.members.items()}
+        return {
+            names.get(key, key): decode(shape.members[names[key]], item) if key in names else item
+            for key, item in value.items()
+            if item is not None
+        }
+    if isinstance(shape, MapShape):
+        if not isinstance(value, dict):
+            raise _unexpected(shape, value)
+        return {key: item if item is None else decode(shape.value, item) for key, item in value.items()}
+    if isinstance(shape, ListShape):
+        if not isinstance(value, list):
+            raise _unexpected(shape, value)
+        return [item if item is None else decode(shape.member, item) for item in value]
+    if shape.type_name == "structure":
+        return value  # a document: any JSON
+    return _decode_scalar(shape, value)
+
+
+def _decode_scalar(shape: Shape, value: Any) -> Any:
+    kind = shape.type_name
+    if kind in ("string", "character") and isinstance(value, str):
+        return value
+    if kind == "boolean" and isinstance(value, bool):
+        return value
+    if kind in _INTEGER_LIMITS and _is_number(value) and value == math.floor(value):
+        limit = _INTEGER_LIMITS[kind]
+        if -limit <= value < limit:
+            return int(value)
+    if kind in ("float", "double"):
+        if _is_number(value):
+            return value
+        if value in ("NaN", "Infinity", "-Infinity"):
+            return float(value)
+    if kind == "blob" and isinstance(value, str):
+        return decode_blob(value)
+    if kind == "timestamp" and (isinstance(value, str) or _is_number(value)):
+        return decode_timestamp(value)
+    raise _unexpected(shape, value)
+
+
+def decode_blob(text: str) -> bytes:
+    """The bytes that are base64 in `text`. Raises SerializationError."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise SerializationError(f"Invalid base64: {error}") from error
+
+
+def decode_timestamp(value: Any) -> datetime:
+    """Epoch seconds, ISO 8601 or RFC 822 as an aware datetime in UTC. Raises SerializationError."""
+    try:
+        if _is_number(value):
+            return datetime.fromtimestamp(value, UTC)
+        parsed: datetime = parse_timestamp(value)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError, OSError, RuntimeError) as error:
+        raise SerializationError(f"{value!r} can not be converted to a Timestamp") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _unexpected(shape: Shape, value: Any) -> SerializationError:
+    if isinstance(value, dict):
+        return SerializationError("Start of structure or map found where not expected.")
+    if isinstance(value, list):
+        return SerializationError("Start of list found where not expected")
+    if shape.type_name in ("structure", "map", "list"):
+        return SerializationError("Unexpected field type")
+    token = {True: "TRUE", False: "FALSE"}.get(value) if isinstance(value, bool) else None
+    token = token or ("NULL" if value is None else "STRING" if isinstance(value, str) else "NUMBER")
+    return SerializationError(f"{token}_VALUE can not be converted to {_JAVA_NAMES[shape.type_name]}")
+
+
+def encode(shape: Shape, value: Any, path: str = "output") -> Any:
+    """The JSON form of `value`: only what `shape` has can come out, and None is left out.
+
+    Raises BadOutput, which names the place, when a type is not the shape's.
+    """
+    if isinstance(shape, StructureShape) and not shape.is_document_type:
+        _expect(isinstance(value, dict), shape, value, path)
+        return {
+            member.serialization.get("name", name): encode(member, value[name], f"{path}.{name}")
+            for name, member in shape.members.items()
+            if value.get(name) is not None
+        }
+    if isinstance(shape, MapShape):
+        _expect(isinstance(value, dict) and all(isinstance(key, str) for key in value), shape, value, path)
+        return {key: encode(shape.value, item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(shape, ListShape):
+        _expect(isinstance(value, list | tuple), shape, value, path)
+        return [encode(shape.member, item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if shape.type_name == "structure":
+        return value
+    return _ENCODERS[shape.type_name](shape, value, path)
+
+
+def _encode_text(shape: Shape, value: Any, path: str) -> str:
+    _expect(isinstance(value, str), shape, value, path)
+    return str(value)
+
+
+def _encode_boolean(shape: Shape, value: Any, path: str) -> bool:
+    _expect(isinstance(value, bool), shape, value, path)
+    return bool(value)
+
+
+def _encode_integer(shape: Shape, value: Any, path: str) -> int:
+    _expect(isinstance(value, int) and not isinstance(value, bool), shape, value, path)
+    return int(value)
+
+
+def _encode_float(shape: Shape, value: Any, path: str) -> float | str:
+    _expect(isinstance(value, int | float) and not isinstance(value, bool), shape, value, path)
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _encode_blob(shape: Shape, value: Any, path: str) -> str:
+    _expect(isinstance(value, bytes | bytearray), shape, value, path)
+    return base64.b64encode(value).decode("ascii")
+
+
+def _encode_timestamp(shape: Shape, value: Any, path: str) -> float | str:
+    _expect(isinstance(value, datetime) and value.tzinfo is not None, shape, value, path)
+    return encode_timestamp(value, shape.serialization.get("timestampFormat", "unixTimestamp"))
+
+
+def encode_timestamp(value: datetime, style: str) -> float | str:
+    """Epoch seconds (to the millisecond, as AWS's), `iso8601` or `rfc822`."""
+    value = value.astimezone(UTC)
+    if style == "iso8601":
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if style == "rfc822":
+        return value.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return round(value.timestamp(), 3)
+
+
+_ENCODERS: dict[str, Callable[[Shape, Any, str], Any]] = {
+    "string": _encode_text,
+    "character": _encode_text,
+    "boolean": _encode_boolean,
+    "integer": _encode_integer,
+    "long": _encode_integer,
+    "float": _encode_float,
+    "double": _encode_float,
+    "blob": _encode_blob,
+    "timestamp": _encode_timestamp,
+}
+
+
+def _expect(holds: bool, shape: Shape, value: Any, path: str) -> None:
+    if not holds:
+        detail = " without a time zone" if isinstance(value, datetime) else ""
+        raise BadOutput(f"{path} must be of type {shape.type_name}, but is {type(value).__name__}{detail}")
