@@ -20,7 +20,8 @@ from runner.settings import Settings
 
 ENVIRONMENT_PREFIX = "REHEARSAL_"
 MODES = ("local", "aws")
-PATHS = ("movies", "ratings", "links", "training_data_path", "entry_point_script", "report_dir")
+FOLDERS = ("generated_data_path", "training_data_path", "report_dir")
+PATHS = ("movies", "ratings", "links", "entry_point_script", *FOLDERS)
 
 
 @dataclass(frozen=True)
@@ -155,15 +156,12 @@ def _check_together(settings: Settings, given: Mapping[str, Given]) -> None:
     """Refuse settings that do not fit each other."""
     if settings.ratings and not settings.movies:
         raise SettingsError(f"ratings ({given['ratings'].source}): need the films that they rate. Add --movies FILE")
-    if settings.links and not settings.ratings:
-        raise SettingsError(f"links ({given['links'].source}): join ratings to films. Add --ratings FILE")
+    if settings.links and not settings.movies:
+        raise SettingsError(f"links ({given['links'].source}): join films to TMDB's ids. Add --movies FILE")
     if settings.engine and not settings.emulator:
         source = given["engine"].source
         raise SettingsError(f"engine ({source}): runs the containers of the emulator, which is off here. Leave it out")
-    if settings.training_data_path.exists() and not settings.training_data_path.is_dir():
-        source = given["training_data_path"].source
-        raise SettingsError(f"training_data_path ({source}): {settings.training_data_path} is a file. Name a folder")
-    if settings.report_dir.exists() and not settings.report_dir.is_dir():
-        raise SettingsError(
-            f"report_dir ({given['report_dir'].source}): {settings.report_dir} is a file. Name a folder"
-        )
+    for name in FOLDERS:
+        folder: Path = getattr(settings, name)
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"{name} ({given[name].source}): {folder} is a file. Name a folder")

@@ -29,6 +29,7 @@ class Settings(BaseModel):
     num_users: Annotated[int, Field(ge=10)] = Field(examples=[1000])
     num_groups: Count = Field(examples=[8])
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(examples=[42])
+    generated_data_path: Path = Field(examples=["data/generated"])
     training_data_path: Path = Field(examples=["data/matrix"])
     test_split_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(examples=[0.2])
     predict_num_users: Annotated[int, Field(ge=1, le=100)] = Field(examples=[5])
@@ -57,7 +58,7 @@ class Settings(BaseModel):
 
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["us-east-1"])
     bucket_name: str = Field(pattern=BUCKET_NAME, examples=["my-company-tmdb-kmeans"])
-    bucket_prefix: str = Field(pattern=r"^[A-Za-z0-9!_.*'()/-]+$", examples=["tmdb-kmeans"])
+    bucket_prefix: str = Field(pattern=r"^[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*$", examples=["tmdb-kmeans"])
     role: str = Field(pattern=ROLE_ARN, examples=["arn:aws:iam::123456789012:role/MySageMakerRole"])
     report_dir: Path = Field(examples=["report"])
 
