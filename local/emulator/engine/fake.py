@@ -1,0 +1,109 @@
+"""An engine of scripted histories: for tests of what is above an engine, and for trying the API without images."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
+
+
+def _do_nothing(work: Work) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What a container of this image does."""
+
+    lines: tuple[str, ...] = ()
+    code: int = 0
+    runs_until_stopped: bool = False  # after its lines; it then ends by the signal, not with `code`
+    ignores_sigterm: bool = False
+    address: str = ""
+    act: Callable[[Work], None] = field(default=_do_nothing)  # its work: writes a model, say; before the lines
+    fails_to_start: str = ""  # the reason
+
+
+class FakeContainer:
+    """A container that only seems to run."""
+
+    def __init__(self, work: Work, history: History) -> None:
+        self.work = work
+        self._history = history
+        self._stopped_by: signal.Signals | None = None
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def address(self) -> str:
+        """Where `serve` answers, as the history says."""
+        return self._history.address
+
+    def events(self) -> Iterator[Event]:
+        """The history, one event after the other."""
+        yield Started()
+        self._history.act(self.work)
+        for text in self._history.lines:
+            yield Line(text)
+        if self._history.runs_until_stopped:
+            self._ended.wait()
+        self._end(None)
+        stopped_by = self._stopped_by
+        yield Exited(self._history.code if stopped_by is None else 128 + stopped_by)
+
+    def alive(self) -> bool:
+        """Whether its history has not come to its end."""
+        return not self._ended.is_set()
+
+    def stop(self, grace_seconds: float) -> None:
+        """End it as the signal would that it does not ignore."""
+        ignored = self._history.ignores_sigterm or grace_seconds <= 0
+        self._end(signal.SIGKILL if ignored else signal.SIGTERM)
+
+    def _end(self, by: signal.Signals | None) -> None:
+        with self._lock:
+            if not self._ended.is_set():
+                self._stopped_by = by
+                self._ended.set()
+
+
+class FakeEngine:
+    """Runs what its script says: a history an image URI. `started` and `prepared` tell what was asked of it."""
+
+    def __init__(self, script: Mapping[str, History], leftovers: tuple[str, ...] = ()) -> None:
+        self._script = script
+        self._leftovers = list(leftovers)
+        self.prepared: list[str] = []
+        self.started: list[FakeContainer] = []
+
+    @property
+    def name(self) -> str:
+        """The engine's name for people."""
+        return "fake"
+
+    def prepare(self, image: str) -> None:
+        """Look the image up. Raises ImageNotFound."""
+        self._history(image)
+        self.prepared.append(image)
+
+    def start(self, work: Work) -> FakeContainer:
+        """Start its history. Raises ImageNotFound or StartFailed."""
+        history = self._history(work.image)
+        if history.fails_to_start:
+            raise StartFailed(f"{work.name}: {history.fails_to_start}")
+        container = FakeContainer(work, history)
+        self.started.append(container)
+        return container
+
+    def remove_leftovers(self) -> list[str]:
+        """The leftovers that were given, once."""
+        leftovers, self._leftovers = self._leftovers, []
+        return leftovers
+
+    def _history(self, image: str) -> History:
+        if image not in self._script:
+            raise ImageNotFound(f"No image here stands for {image!r}. There are: {', '.join(self._script) or 'none'}.")
+        return self._script[image]

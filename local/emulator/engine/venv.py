@@ -1,0 +1,163 @@
+"""The engine that needs no Docker: a container is a program in a virtual environment, in a session of its own."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from emulator.engine.inherited import inherited
+from emulator.engine.lines import Lines
+from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
+from emulator.engine.processes import Processes, Program
+from emulator.environments import EnvironmentFailed
+from emulator.images import Catalogue, ImageDefinition
+
+# What a program that ended left in its pipe is there at once; only a process that escaped its end keeps it open.
+DRAIN_SECONDS = 2.0
+POLL_SECONDS = 0.1
+CHUNK_BYTES = 65536
+
+
+class PythonEnvironments(Protocol):
+    """What is needed of `environments.Environments`."""
+
+    def python(self, name: str, requirements: Path) -> Path:
+        """The interpreter of the environment with these requirements. Raises EnvironmentFailed."""
+
+
+class VenvContainer:
+    """A program with the tree of a container below its SAGEMAKER_BASE_DIR."""
+
+    def __init__(self, program: Program, address: str) -> None:
+        self._program = program
+        self._address = address
+
+    @property
+    def address(self) -> str:
+        """Where `serve` answers, as "host:port"; empty for `train`."""
+        return self._address
+
+    def events(self) -> Iterator[Event]:
+        """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread."""
+        yield Started()
+        lines = Lines()
+        for chunk in self._output():
+            for text in lines.feed(chunk):
+                yield Line(text)
+        for text in lines.end():
+            yield Line(text)
+        # As in a container, where the end of the first process is the end of all.
+        self._program.end(0)
+        code = self._program.popen.wait()
+        yield Exited(code if code >= 0 else 128 - code)
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._program.popen.poll() is None
+
+    def stop(self, grace_seconds: float) -> None:
+        """SIGTERM to all of its processes, SIGKILL after `grace_seconds`; returns when none is left. Idempotent."""
+        self._program.end(grace_seconds)
+
+    def _output(self) -> Iterator[bytes]:
+        """What it writes, until nobody can write any more."""
+        pipe = self._program.popen.stdout
+        assert pipe is not None  # noqa: S101 - it was started with one
+        deadline = float("inf")
+        with pipe, selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while time.monotonic() < deadline:
+                if selector.select(POLL_SECONDS):
+                    chunk = os.read(pipe.fileno(), CHUNK_BYTES)
+                    if not chunk:
+                        return
+                    yield chunk
+                elif deadline == float("inf") and not self.alive():
+                    # Something that it started holds the pipe: end that, and take what it had written.
+                    self._program.end(0)
+                    deadline = time.monotonic() + DRAIN_SECONDS
+
+
+class VenvEngine:
+    """Runs images as programs in virtual environments made from their requirements."""
+
+    def __init__(
+        self, catalogue: Catalogue, environments: PythonEnvironments, processes_dir: Path, source_root: Path
+    ) -> None:
+        """`source_root` is the repository: an image's `python_path` is relative to it."""
+        self._catalogue = catalogue
+        self._environments = environments
+        self._processes = Processes(processes_dir)
+        self._source_root = source_root
+
+    @property
+    def name(self) -> str:
+        """The engine's name for people and for `--engine`."""
+        return "venv"
+
+    def prepare(self, image: str) -> None:
+        """Build the image's environment unless it is there. Raises ImageNotFound."""
+        self._image(image)
+
+    def start(self, work: Work) -> VenvContainer:
+        """Start it. Raises ImageNotFound or StartFailed."""
+        definition, python = self._image(work.image)
+        if work.command not in definition.commands:
+            raise StartFailed(
+                f"The image {work.image!r} has no {work.command!r} command: add one to {self._catalogue.path}."
+            )
+        arguments = [str(python) if part == "python" else part for part in definition.commands[work.command]]
+        port = _free_port() if work.command == "serve" else 0
+        environment = {
+            **inherited(),
+            **_own_environment(work, python, self._source_root / definition.python_path, port),
+        }
+        try:
+            for folder in ("HOME", "TMPDIR"):
+                Path(environment[folder]).mkdir(parents=True, exist_ok=True)
+            program = self._processes.start(
+                work.name, arguments, environment={**environment, **work.environment}, folder=work.base_dir
+            )
+        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or variable
+            raise StartFailed(f"{work.name}: {arguments[0]} could not be started: {error}") from error
+        return VenvContainer(program, f"127.0.0.1:{port}" if port else "")
+
+    def remove_leftovers(self) -> list[str]:
+        """End what an emulator that was killed left running; the names of the works that were ended."""
+        return self._processes.remove_leftovers()
+
+    def _image(self, image: str) -> tuple[ImageDefinition, Path]:
+        definition = self._catalogue.find(image)
+        try:
+            return definition, self._environments.python(definition.name, definition.requirements)
+        except EnvironmentFailed as error:
+            raise ImageNotFound(f"The image {image!r} could not be made ready. {error}") from error
+
+
+def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> Mapping[str, str]:
+    """What the engine itself sets; the work's environment goes on top."""
+    own = {
+        "SAGEMAKER_BASE_DIR": str(work.base_dir),
+        "PYTHONPATH": str(python_path),
+        "PYTHONUNBUFFERED": "1",  # lines as they are written, and none lost to a kill
+        "PYTHONIOENCODING": "utf-8",
+        "VIRTUAL_ENV": str(python.parent.parent),
+        "PATH": f"{python.parent}:{inherited().get('PATH', '/usr/local/bin:/usr/bin:/bin')}",
+        "HOME": str(work.base_dir / "home"),
+        "TMPDIR": str(work.base_dir / "tmp"),
+    }
+    if port:
+        own["SAGEMAKER_BIND_TO_PORT"] = str(port)
+    return own
+
+
+def _free_port() -> int:
+    """A port that nobody listened on a moment ago; the program binds it itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,143 @@
+"""Virtual environments from pinned requirement files: built with uv on first use, and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from emulator.engine.inherited import with_defaults
+from emulator.pip_settings import read_pip_settings
+
+PYTHON_VERSION = (3, 11)  # what the images' TensorFlow needs
+LAST_LINES = 12  # of uv's output, in an error
+
+
+class EnvironmentFailed(Exception):
+    """The environment could not be built; the message has uv's own words and says what to do."""
+
+
+class Environments:
+    """The environments below one folder; `report` gets a line for people whenever something takes its time."""
+
+    def __init__(self, cache_dir: Path, report: Callable[[str], None]) -> None:
+        self._cache_dir = cache_dir
+        self._report = report
+
+    def python(self, name: str, requirements: Path) -> Path:
+        """The interpreter of the environment with these requirements; one that is there costs nothing but a look.
+
+        Safe against other threads and processes, and against being killed: what is in the final place is complete.
+        Raises EnvironmentFailed.
+        """
+        try:
+            content = requirements.read_bytes()
+        except OSError as error:
+            raise EnvironmentFailed(f"{name}: its requirements cannot be read: {error}") from error
+        folder = self._cache_dir / f"{name}-{_key(content)}"
+        python = folder / "bin" / "python"
+        if python.exists():  # follows the link: an environment whose base Python was removed does not count
+            return python
+        try:
+            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            with self._locked(name, folder.with_name(f"{folder.name}.lock")):
+                if not python.exists():
+                    self._build(name, requirements.resolve(), folder)
+        except OSError as error:
+            raise EnvironmentFailed(f"{name}: no environment can be built in {self._cache_dir}: {error}") from error
+        return python
+
+    def _locked(self, name: str, path: Path) -> AbstractContextManager[FileLock]:
+        lock = FileLock(path)
+        try:
+            return lock.acquire(timeout=0)
+        except Timeout:
+            self._report(f"{name}: somebody else is building its environment; waiting for that")
+            return lock.acquire()
+
+    def _build(self, name: str, requirements: Path, folder: Path) -> None:
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        packages = sum(line[:1].isalnum() for line in requirements.read_text("utf-8").splitlines())
+        self._report(
+            f"{name}: building its Python environment in {self._cache_dir} "
+            f"(once: {packages} pinned packages, downloaded where uv has not cached them)"
+        )
+        started = time.monotonic()
+        try:
+            for leftover in (unfinished, folder):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+            variables = with_defaults({**_system_certificates(), **read_pip_settings(_base_python())})
+            # Relocatable, because it is renamed when it is complete.
+            self._uv(name, variables, "venv", "--relocatable", "--python", _base_python(), str(unfinished))
+            self._uv(
+                name,
+                variables,
+                *("pip", "install", "--compile-bytecode"),
+                *("--python", str(unfinished / "bin" / "python"), "--requirements", str(requirements)),
+            )
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        size = sum(file.lstat().st_size for file in folder.rglob("*"))
+        self._report(f"{name}: environment ready after {time.monotonic() - started:.0f} s ({size / 1e6:.0f} MB)")
+
+    def _uv(self, name: str, variables: dict[str, str], *arguments: str) -> None:
+        import uv
+
+        result = subprocess.run(
+            [uv.find_uv_bin(), "--no-progress", "--no-python-downloads", *arguments],
+            env=variables,
+            cwd=self._cache_dir,  # not the user's folder, whose uv.toml is about something else
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        if result.returncode:
+            output = "\n".join(result.stderr.strip().splitlines()[-LAST_LINES:])
+            raise EnvironmentFailed(
+                f"{name}: its environment could not be built; uv {arguments[0]} said:\n{output}\n"
+                f"{_advice(result.stderr)}"
+            )
+
+
+def _key(content: bytes) -> str:
+    """Changes with anything that would make another environment of the same name."""
+    parts = (content, sys.version.encode(), _base_python().encode(), sysconfig.get_platform().encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _base_python() -> str:
+    """The interpreter below this one's own environment when its version will do, else a version for uv to look for."""
+    wanted = ".".join(map(str, PYTHON_VERSION))
+    base = Path(sys.base_prefix) / "bin" / f"python{wanted}"
+    return str(base) if sys.version_info[:2] == PYTHON_VERSION and base.exists() else wanted
+
+
+def _system_certificates() -> dict[str, str]:
+    """The system's root certificates where there are any: those that uv brings do not know a company's TLS proxy."""
+    paths = ssl.get_default_verify_paths()
+    folders = [Path(folder) for folder in (paths.capath, "/etc/ssl/certs", "/etc/pki/tls/certs") if folder]
+    found = paths.cafile or any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
+    return {"UV_SYSTEM_CERTS": "1"} if found else {}
+
+
+def _advice(output: str) -> str:
+    if "No space left" in output or "os error 28" in output:
+        return "Free some space, or set XDG_CACHE_HOME (and UV_CACHE_DIR) to where there is more, and try again."
+    if any(sign in output for sign in ("error sending request", "dns error", "Failed to fetch", "timed out")):
+        return (
+            "The package index is needed once, for the first start. Check the network, the proxy variables, and the "
+            "index in pip's configuration (index-url) or in UV_DEFAULT_INDEX."
+        )
+    return "The pinned packages must be on the configured index, for Python 3.11 and this platform."
