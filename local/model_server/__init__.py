@@ -1,1 +1,1 @@
-"""Serves SavedModels with the HTTP contract of AWS's TensorFlow inference container."""
+"""Serves SavedModels over HTTP with the contract of AWS's TensorFlow inference container."""

@@ -1,0 +1,63 @@
+"""`python -m model_server`: serve the SavedModels in $SAGEMAKER_BASE_DIR/model (default /opt/ml/model).
+
+Environment: SAGEMAKER_BIND_TO_PORT (8080; 0 takes a free port), SAGEMAKER_TFS_DEFAULT_MODEL_NAME,
+SAGEMAKER_TFS_INTER_OP_PARALLELISM, SAGEMAKER_TFS_INTRA_OP_PARALLELISM, and of this server only MODEL_SERVER_HOST
+(127.0.0.1; 0.0.0.0 in a container) and MODEL_SERVER_THREADS. SIGTERM ends it with status 0; a model or setting that
+cannot be used with status 1 and the reason on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+from model_server import settings as settings_module
+from model_server.errors import StartError
+from model_server.saved_models import SavedModel
+from model_server.server import Server
+from model_server.tensorflow_session import Parallelism, SessionServable
+
+
+def main() -> int:
+    """Run the server; the process's exit status."""
+    argparse.ArgumentParser(
+        prog="model_server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Before TensorFlow is imported: its notes on CPU instructions and missing GPUs help nobody here. Errors stay.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        settings = settings_module.from_environment(os.environ, os.cpu_count() or 1)
+        if settings.without_meaning:
+            logging.info("Set, but without meaning in this model server: %s", ", ".join(settings.without_meaning))
+        parallelism = Parallelism(settings.inter_op_threads, settings.intra_op_threads)
+
+        def load(model: SavedModel) -> SessionServable:
+            return SessionServable(model.path, parallelism)
+
+        server = Server(settings, load)
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            server.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        server.run()
+    except StartError as error:
+        print(f"model_server: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: TensorFlow may be in the middle of its import or of a run in another thread, and taking the
+    # interpreter down around it can hang or abort.
+    os._exit(status)

@@ -1,0 +1,131 @@
+"""The life of the server: open the port, load the models behind it, answer, stop in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import waitress
+
+from model_server import saved_models
+from model_server.application import Application
+from model_server.catalogue import Catalogue, LoadedModel
+from model_server.errors import StartError
+from model_server.saved_models import SavedModel
+from model_server.settings import Settings
+
+STOP_SECONDS = 10.0  # for requests under way; SageMaker kills a container 30 s after its SIGTERM
+_FLUSH_SECONDS = 2.0
+_IN_MEMORY = 256 * 1024 * 1024  # bodies up to here never touch the disk
+
+Load = Callable[[SavedModel], LoadedModel]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why the server stops; without an error it was asked to."""
+
+    error: Exception | None = None
+
+
+class Server:
+    """Serves the models of the settings' model directory; `load` turns each of them into a servable."""
+
+    def __init__(self, settings: Settings, load: Load) -> None:
+        self._settings = settings
+        self._load = load
+        self._catalogue = Catalogue()
+        self._stops: queue.SimpleQueue[Stop] = queue.SimpleQueue()
+
+    def stop(self) -> None:
+        """Ask the server to stop; may be called from a signal handler."""
+        self._stops.put(Stop())
+
+    def run(self) -> None:
+        """Serve until `stop` is called. Raises StartError when port or models cannot be had."""
+        models = self._find_models()
+        application = Application(self._catalogue, _access.info)
+        listener = self._open_port(application)
+        _log.info("Listening on http://%s:%d", self._settings.host, int(listener.effective_port))
+        # The socket listens already; both threads die with the process, which ends by __main__.
+        threading.Thread(target=listener.run, name="http", daemon=True).start()
+        threading.Thread(target=self._load_all, args=(models,), name="load", daemon=True).start()
+        stop = self._stops.get()
+        if stop.error is not None:
+            raise stop.error
+        _log.info("Stopping: requests under way have %.0f s to end", STOP_SECONDS)
+        if not application.stop(STOP_SECONDS):
+            _log.warning("Stopping although requests are under way")
+        _flush(listener, time.monotonic() + _FLUSH_SECONDS)
+        _log.info("Stopped")
+
+    def _find_models(self) -> tuple[SavedModel, ...]:
+        model_dir = self._settings.model_dir
+        if (model_dir / "code" / "inference.py").is_file():
+            raise StartError(
+                f"{model_dir}/code/inference.py: handlers of inference.py are not implemented by this model server; "
+                "deploy the model without entry_point (and source_dir) to use it here"
+            )
+        models = saved_models.find(model_dir)
+        names = list(dict.fromkeys(model.name for model in models))
+        default = self._settings.default_model_name or names[0]
+        if default not in names:
+            raise StartError(
+                f"SAGEMAKER_TFS_DEFAULT_MODEL_NAME={default!r} is no model in {model_dir}; "
+                f"there are: {', '.join(names)}"
+            )
+        self._catalogue.expect(models, default)
+        _log.info("Default model: %s", default)
+        return models
+
+    def _open_port(self, application: Application) -> Any:
+        settings = self._settings
+        try:
+            return waitress.create_server(
+                application,
+                host=settings.host,
+                port=settings.port,
+                threads=settings.threads,
+                connection_limit=1000,
+                inbuf_overflow=_IN_MEMORY,
+                outbuf_overflow=_IN_MEMORY,
+                ident="",
+            )
+        except (OSError, ValueError) as error:  # ValueError: a host that does not resolve
+            raise StartError(f"Cannot listen on {settings.host}:{settings.port}: {error}") from error
+
+    def _load_all(self, models: tuple[SavedModel, ...]) -> None:
+        try:
+            for model in models:
+                start = time.monotonic()
+                servable = self._load(model)
+                self._catalogue.add(model, servable)
+                _log.info(
+                    "Loaded model %s version %d in %.1f s, signatures: %s",
+                    model.name,
+                    model.version,
+                    time.monotonic() - start,
+                    ", ".join(servable.signatures) or "none",
+                )
+        except Exception as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            self._stops.put(Stop(error))
+
+
+_access = logging.getLogger("model_server.access")
+
+
+def _flush(listener: Any, deadline: float) -> None:
+    """Wait until what was answered has left: waitress sends long answers after the application is done with them."""
+    while time.monotonic() < deadline:
+        with contextlib.suppress(RuntimeError):  # the other thread changed the dict in between
+            channels = list(getattr(listener, "active_channels", {}).values())
+            if not any(channel.total_outbufs_len for channel in channels):
+                return
+        time.sleep(0.01)

@@ -1,0 +1,73 @@
+"""The container's environment variables, read once into a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_server.errors import StartError
+
+# Variables of AWS's container that steer nginx, gunicorn or tensorflow_model_server. One process answers here, so
+# setting them changes nothing; they are named in the log.
+_FOREIGN_PREFIXES = ("SAGEMAKER_TFS_", "SAGEMAKER_GUNICORN_")
+_FOREIGN_NAMES = ("SAGEMAKER_SAFE_PORT_RANGE",)
+_OWN_NAMES = (
+    "SAGEMAKER_TFS_DEFAULT_MODEL_NAME",
+    "SAGEMAKER_TFS_INTER_OP_PARALLELISM",
+    "SAGEMAKER_TFS_INTRA_OP_PARALLELISM",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is started with."""
+
+    model_dir: Path
+    host: str  # 127.0.0.1; a container sets MODEL_SERVER_HOST=0.0.0.0
+    port: int
+    threads: int  # requests answered at the same time
+    default_model_name: str | None  # None: the first model's name
+    inter_op_threads: int  # 0: TensorFlow chooses
+    intra_op_threads: int
+    without_meaning: tuple[str, ...]  # variables that are set and change nothing here
+
+
+def from_environment(environment: Mapping[str, str], cpus: int) -> Settings:
+    """Read the settings; `cpus` sets the default number of threads.
+
+    Raises StartError for a value that cannot be used and for a mode that is not there (multi-model).
+    """
+    multi_model = environment.get("SAGEMAKER_MULTI_MODEL", "false").lower()
+    if multi_model not in ("true", "false"):
+        raise StartError(f"SAGEMAKER_MULTI_MODEL must be 'true' or 'false', not {multi_model!r}")
+    if multi_model == "true":
+        raise StartError(
+            "SAGEMAKER_MULTI_MODEL=true: multi-model mode (POST /models …) is not implemented by this model server; "
+            "deploy one model, or put several models into one model.tar.gz and choose with tfs-model-name"
+        )
+    return Settings(
+        model_dir=Path(environment.get("SAGEMAKER_BASE_DIR") or "/opt/ml") / "model",
+        host=environment.get("MODEL_SERVER_HOST") or "127.0.0.1",
+        port=_number(environment, "SAGEMAKER_BIND_TO_PORT", 8080, range(65536)),
+        threads=_number(environment, "MODEL_SERVER_THREADS", max(4, cpus), range(1, 1025)),
+        default_model_name=environment.get("SAGEMAKER_TFS_DEFAULT_MODEL_NAME") or None,
+        inter_op_threads=_number(environment, "SAGEMAKER_TFS_INTER_OP_PARALLELISM", 0, range(1025)),
+        intra_op_threads=_number(environment, "SAGEMAKER_TFS_INTRA_OP_PARALLELISM", 0, range(1025)),
+        without_meaning=tuple(sorted(name for name in environment if _without_meaning(name))),
+    )
+
+
+def _without_meaning(name: str) -> bool:
+    if name in _OWN_NAMES:
+        return False
+    return name.startswith(_FOREIGN_PREFIXES) or name in _FOREIGN_NAMES
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, allowed: range) -> int:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and int(text) in allowed):
+        raise StartError(f"{name}={text!r} must be a whole number from {allowed.start} to {allowed.stop - 1}")
+    return int(text)
