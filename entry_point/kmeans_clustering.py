@@ -147,14 +147,14 @@ def eval_input_fn(training_dir: str, params: Mapping[str, Any]) -> tf.data.Datas
 
 
 def serving_input_fn(params: Mapping[str, Any]) -> tf.estimator.export.ServingInputReceiver:
-    """Describe a request: `ratings`, float32 [batch, num_movies]; a row of another length is refused with the reason."""
+    """Describe a request: `ratings`, float32 [batch, num_movies]; a row of another length is refused."""
     width = params["num_movies"]
     ratings = tf.compat.v1.placeholder(tf.float32, shape=[None, width], name="ratings")
     # The static shape is what a client sees; a server that does not enforce it reaches this assertion.
     # The shape of the identity is unknown to the optimiser, so that the assertion is not optimised away.
     fed = tf.compat.v1.placeholder_with_default(ratings, shape=[None, None])
     message = f"a row must have {width} ratings, one a movie (0 = not rated)"
-    with tf.control_dependencies([tf.compat.v1.assert_equal(tf.shape(fed)[1], width, message=message)]):
+    with tf.control_dependencies([tf.compat.v1.assert_equal(tf.shape(fed)[-1], width, message=message)]):
         features = tf.ensure_shape(tf.identity(fed), [None, width])
     return tf.estimator.export.ServingInputReceiver(features, {"ratings": ratings})
 
@@ -247,7 +247,7 @@ class ConvergenceHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  # Ten
         print(f"[kmeans] iteration={self.iterations} inertia={self._inertia:.6g};", flush=True)
         if self._previous is not None:
             change = abs(self._previous - self._inertia)
-            self.converged = change <= self._tolerance * max(abs(self._previous), np.finfo(np.float32).tiny)
+            self.converged = change <= self._tolerance * abs(self._previous)
         if self.converged:
             run_context.request_stop()
         self._previous, self._inertia = self._inertia, 0.0
@@ -278,6 +278,9 @@ def train(model_dir: str, training_dir: str, params: Mapping[str, Any]) -> tuple
     run_config = tf.estimator.RunConfig(
         model_dir=model_dir,
         tf_random_seed=params["seed"],
+        # The estimator's mini-batch step reads and adds to its counts without an order between the two. One thread
+        # between operations (each still uses all cores) makes the order, and so the centres, the same every time.
+        session_config=tf.compat.v1.ConfigProto(inter_op_parallelism_threads=1),
         save_checkpoints_steps=None,
         save_checkpoints_secs=None,
         save_summary_steps=None,
