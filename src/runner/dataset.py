@@ -1,0 +1,103 @@
+"""Joins files of films, ratings and links into one dataset, and writes generated ones as files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from runner.data import DataError, Dataset, Movies, Tally
+from runner.links import Links, load_links, to_tmdb
+from runner.movies import load_movies
+from runner.ratings import KnownFilms, ratings_form, read_ratings
+
+NOTHING = pd.Index([], dtype="int64")
+
+
+def load_dataset(movies: Path, ratings: Path, links: Path | None = None) -> Dataset:
+    """Read films and their ratings, whatever the formats, told apart by their columns.
+
+    - TMDB films (TMDB 5000, The Movies Dataset) and MovieLens ratings: joined through `links`, which must be given,
+      since MovieLens' movieId is not a TMDB id.
+    - MovieLens films and ratings with `links`: a film's id is its tmdbId, its title MovieLens'. A film without a
+      tmdbId is dropped with its ratings; films that share one are merged. Without `links`, movieId is the id.
+    - Generated ratings (user_id, movie_id): movie_id is the film's own id.
+
+    Raises DataError for a file that is not what it claims, and for files that do not fit each other.
+    """
+    tally = Tally()
+    form = ratings_form(ratings)
+    films = load_movies(movies)
+    if links and form.key == "tmdb":
+        raise DataError(f"{links}: the ratings in {ratings} already name their films by TMDB's id. Leave out --links")
+    if not links and (films.key, form.key) == ("tmdb", "movielens"):
+        raise DataError(
+            f"{ratings}, row 1, column movieId: is MovieLens' own id, and the films in {movies} have TMDB's. "
+            "Give MovieLens' links.csv with --links"
+        )
+    if (films.key, form.key) == ("movielens", "tmdb"):
+        raise DataError(
+            f"{ratings}, row 1, column movie_id: is TMDB's id, and the films in {movies} have MovieLens'. "
+            "Give the films that these ratings were made for"
+        )
+    bridge = load_links(links, tally) if links else None
+    frame, known = _known(films, bridge, tally)
+    table = read_ratings(ratings, known, tally)
+    return Dataset(
+        movies=frame,
+        ratings=table,
+        scale=form.scale,
+        skipped=dict(films.skipped) | tally.counts,
+        examples=dict(films.examples) | tally.examples,
+    )
+
+
+def load_films(movies: Path, links: Path | None = None) -> Movies:
+    """Read films only, for made-up users; with `links`, MovieLens films get their TMDB ids (see `load_dataset`)."""
+    films = load_movies(movies)
+    if not links or films.key == "tmdb":
+        return films
+    tally = Tally()
+    frame = to_tmdb(films, load_links(links, tally), tally)
+    return dataclasses.replace(
+        films,
+        frame=frame,
+        key="tmdb",
+        skipped=dict(films.skipped) | tally.counts,
+        examples=dict(films.examples) | tally.examples,
+    )
+
+
+def save_generated(dataset: Dataset, folder: Path) -> None:
+    """Write movies.csv (TMDB's columns, genres as JSON), ratings.csv and, if there are any, groups.csv.
+
+    `load_dataset` reads the first two again; nothing is lost but the hidden groups.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    movies = dataset.movies.copy()
+    for column in ("genres", "keywords"):
+        movies[column] = [_json(names) for names in movies[column]]
+    movies.to_csv(folder / "movies.csv", index=False)
+    dataset.ratings.to_csv(folder / "ratings.csv", index=False)
+    if dataset.groups is not None:
+        dataset.groups.rename("group").rename_axis("user_id").reset_index().to_csv(folder / "groups.csv", index=False)
+
+
+def _json(names: str) -> str:
+    """Write names as TMDB writes genres; its numeric ids of genres are left out, for nothing reads them."""
+    return json.dumps([{"name": name} for name in names.split("|") if name], ensure_ascii=False)
+
+
+def _known(films: Movies, links: Links | None, tally: Tally) -> tuple[pd.DataFrame, KnownFilms]:
+    """Return the films as the dataset shows them, and which of them a movie id of the ratings means."""
+    frame = films.frame
+    if links is None:
+        return frame, KnownFilms(pd.Series(frame["id"].to_numpy(), index=frame["id"]), NOTHING)
+    if films.key == "movielens":
+        moved = to_tmdb(films, links, tally)
+        ids = links.tmdb[links.tmdb.index.isin(frame["id"])]
+        lost = frame["id"][~frame["id"].isin(links.tmdb.index)]
+        return moved, KnownFilms(ids, pd.Index(lost, dtype="int64"))
+    return frame, KnownFilms(links.tmdb[links.tmdb.isin(frame["id"])], links.without)

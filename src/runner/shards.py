@@ -1,0 +1,111 @@
+"""Writes a split as the folder that is uploaded to S3 and reads it back; a crash leaves no half set that looks whole."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix, load_npz, save_npz, vstack
+
+from runner.data import DataError
+from runner.preprocess import VOCABULARY_COLUMNS, Split
+
+ROWS = 2_000  # of a shard
+PARTS = ("train", "test")
+SHARD = re.compile(r"ratings-\d{5}\.npz")
+MOVIES = Path("vocabulary", "movies.csv")
+USERS = Path("vocabulary", "users.csv")  # written last: where it is, the set is whole
+STAGING = ".shards-"
+
+
+def write_shards(split: Split, folder: Path, rows_per_shard: int = ROWS) -> list[Path]:
+    """Write train/ratings-NNNNN.npz, test/…, vocabulary/movies.csv and vocabulary/users.csv; return their paths.
+
+    An older set of ours in the folder is replaced; files of others are left alone, except that a foreign *.npz in train
+    or test is an error, since training would read it. Everything is first written aside, and the list of users is taken
+    away first and put back last, so that after a crash the folder either has a whole set or no list of users.
+    Raises DataError when the folder cannot be used.
+    """
+    _check(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(f"{STAGING}*"):
+            shutil.rmtree(stale)
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
+        try:
+            written = _write(split, staging, rows_per_shard)
+            _remove_old(folder)
+            for path in written:
+                (folder / path).parent.mkdir(exist_ok=True)
+                (staging / path).replace(folder / path)
+        finally:
+            shutil.rmtree(staging)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error}). Name another training_data_path") from None
+    return [folder / path for path in written]
+
+
+def read_shards(folder: Path) -> Split:
+    """Read back what `write_shards` wrote. Raises DataError when the set is not whole."""
+    try:
+        users = pd.read_csv(folder / USERS, dtype={"split": str, "row": "int64", "user_id": "int64"})
+        movies = pd.read_csv(folder / MOVIES, dtype={"title": str}, keep_default_na=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder}: has no whole set of shards ({error}). Write it again") from None
+    matrices, ids = {}, {}
+    for part in PARTS:
+        paths = sorted((folder / part).glob("ratings-*.npz"))
+        try:
+            shards = [csr_matrix(load_npz(path)) for path in paths]
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise DataError(f"{folder / part}: a shard is damaged ({error}). Write the set again") from None
+        ids[part] = users.loc[users["split"] == part].sort_values("row")["user_id"].to_numpy()
+        rows = sum(shard.shape[0] for shard in shards)
+        if rows != len(ids[part]) or any(shard.shape[1] != len(movies) for shard in shards) or not shards:
+            raise DataError(f"{folder / part}: the shards and the vocabulary disagree. Write the set again")
+        matrices[part] = vstack(shards, format="csr", dtype=np.float32)
+    return Split(matrices["train"], matrices["test"], ids["train"], ids["test"], movies)
+
+
+def _check(folder: Path) -> None:
+    """Refuse a folder where training would read something that is not ours."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file. Name a folder as training_data_path")
+    for part in PARTS:
+        for path in (folder / part).glob("*.npz"):
+            if not SHARD.fullmatch(path.name):
+                raise DataError(f"{path}: is no shard of ours, and training would read it. Move it elsewhere")
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove an older set, the list of users first."""
+    (folder / USERS).unlink(missing_ok=True)
+    (folder / MOVIES).unlink(missing_ok=True)
+    for part in PARTS:
+        for path in (folder / part).glob("*.npz"):
+            if SHARD.fullmatch(path.name):
+                path.unlink()
+
+
+def _write(split: Split, folder: Path, rows_per_shard: int) -> list[Path]:
+    """Write the set into an empty folder; return the files' relative paths, the list of users last."""
+    written = []
+    for part, matrix in (("train", split.train), ("test", split.test)):
+        (folder / part).mkdir()
+        for number, start in enumerate(range(0, matrix.shape[0], rows_per_shard)):
+            path = Path(part, f"ratings-{number:05}.npz")
+            save_npz(folder / path, csr_matrix(matrix[start : start + rows_per_shard], dtype=np.float32))
+            written.append(path)
+    (folder / "vocabulary").mkdir()
+    split.movies[list(VOCABULARY_COLUMNS)].to_csv(folder / MOVIES, index=False)
+    users = pd.concat(
+        pd.DataFrame({"split": part, "row": np.arange(len(ids)), "user_id": ids})
+        for part, ids in (("train", split.train_users), ("test", split.test_users))
+    )
+    users.to_csv(folder / USERS, index=False)
+    return [*written, MOVIES, USERS]
