@@ -1,9 +1,10 @@
-"""Starts LocalStack in its own environment, with the three things mended that its settings cannot: see below."""
+"""Starts LocalStack in its own environment, with the things mended that its settings cannot."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from functools import partial
@@ -42,11 +43,29 @@ def _look_no_host_up() -> None:
     aws_stack.CACHE_S3_HOSTNAME_DNS_STATUS = False
 
 
+def _keep_the_index(folder: Path) -> None:
+    """Its index of all operations of AWS takes 5 s and 350 MB to make: made once, it stays with the environment."""
+    from localstack.aws import spec  # type: ignore[import-not-found]
+
+    from localstack import config  # type: ignore[import-not-found]
+
+    index = folder / spec._get_catalog_filename()
+    if not index.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = index.with_suffix(f".{os.getpid()}")
+        program = "import sys; from localstack.aws import spec; spec.build_service_index_cache(sys.argv[1])"
+        # In a process of its own, which gives the memory back.
+        subprocess.run([sys.executable, "-c", program, str(unfinished)], stdin=subprocess.DEVNULL, check=True)
+        unfinished.replace(index)
+    config.dirs.static_libs = str(folder)
+
+
 def main(objects: Path) -> None:
     """Run until SIGTERM, SIGINT, or the end of stdin; `objects` is the folder for what S3 holds."""
     _listen_on_loopback_only()
     _keep_objects_in(objects)
     _look_no_host_up()
+    _keep_the_index(Path(sys.prefix) / "index")
     from localstack.runtime.main import main as run_localstack  # type: ignore[import-not-found]
 
     threading.Thread(target=_stop_with_the_parent, daemon=True).start()

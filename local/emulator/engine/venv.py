@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Protocol
 from emulator.engine.inherited import inherited
 from emulator.engine.lines import Lines
 from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
+from emulator.engine.ports import free_port
 from emulator.engine.processes import Processes, Program
 from emulator.environments import EnvironmentFailed
 from emulator.images import Catalogue, ImageDefinition
@@ -112,7 +112,7 @@ class VenvEngine:
                 f"The image {work.image!r} has no {work.command!r} command: add one to {self._catalogue.path}."
             )
         arguments = [str(python) if part == "python" else part for part in definition.commands[work.command]]
-        port = _free_port() if work.command == "serve" else 0
+        port = free_port() if work.command == "serve" else 0
         environment = {
             **inherited(),
             **_own_environment(work, python, self._source_root / definition.python_path, port),
@@ -154,10 +154,3 @@ def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> 
     if port:
         own["SAGEMAKER_BIND_TO_PORT"] = str(port)
     return own
-
-
-def _free_port() -> int:
-    """A port that nobody listened on a moment ago; the program binds it itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
