@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,13 @@ def test_a_name_is_taken_once_per_kind(store: Store) -> None:
     model = Resource(Kind.MODEL, "a", "arn:aws:sagemaker:us-east-1:000000000000:model/a", START, START, {})
     store.create(model, {})
     assert store.get(Kind.MODEL, "a").status == ""
+
+
+def test_an_arn_is_taken_once(store: Store) -> None:
+    """Two names with one ARN (AWS's ARNs are in lower case) are one name."""
+    store.create(job("a"), {})
+    with pytest.raises(NameTaken):
+        store.create(replace(job("A"), arn=job("a").arn), {})
 
 
 def test_what_is_not_there_is_not_found(store: Store) -> None:

@@ -30,7 +30,7 @@ class MemoryStore:
     def create(self, resource: Resource, tags: Mapping[str, str]) -> None:
         """Add it with its tags. Raises NameTaken."""
         with self._lock:
-            if (resource.kind, resource.name) in self._resources:
+            if (resource.kind, resource.name) in self._resources or resource.arn in self._tags:
                 raise NameTaken(resource.name)
             self._resources[resource.kind, resource.name] = _copy(resource)
             self._tags[resource.arn] = dict(tags)

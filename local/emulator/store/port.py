@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 class NameTaken(Exception):
-    """A resource of that kind and name exists."""
+    """A resource of that kind and name exists (or of that ARN: names differ in more than upper and lower case)."""
 
 
 class NotFound(Exception):

@@ -1,0 +1,215 @@
+"""The command line: python -m emulator up | env | status | down. The only place that reads the environment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from platformdirs import user_cache_path, user_state_path
+
+from emulator.instance import AlreadyRunning, Instance, InstanceFile
+from emulator.settings import Settings
+
+APP = "sagemaker-rehearsal"
+EXIT_FAILED, EXIT_NOT_RUNNING = 1, 3
+STOP_SECONDS = 30.0
+HINT = "No emulator runs. Start it: python -m emulator up"
+# What would decide in place of the emulator what an AWS client of its own, or an unwary program of the user's, does.
+_UNSET = ("AWS_SESSION_TOKEN", "AWS_PROFILE")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    instance = InstanceFile(user_state_path(APP))
+    if options.command == "env":
+        return _env(instance, as_json=options.json)
+    if options.command == "status":
+        return _status(instance, as_json=options.json)
+    if options.command == "down":
+        return _down(instance)
+    return _foreground(options, instance) if options.foreground else _detached(options, instance)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m emulator", description="SageMaker on this machine, for any program that speaks AWS's API."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|env|status|down")
+    up = commands.add_parser("up", help="start it, unless it runs; returns when it is ready")
+    up.add_argument(
+        "--foreground", action="store_true", help="stay until SIGTERM or Ctrl-C; prints `env --json`"
+    )
+    up.add_argument("--private", action="store_true", help="not the user's emulator but one for the parent process alone: "
+                    "known to nobody else, with a state that goes with it; ends when its stdin does")  # fmt: skip
+    up.add_argument("--port", type=int, default=0, metavar="N", help="default: any free one")
+    up.add_argument(
+        "--engine", default="auto", choices=["auto", "venv"], help="what runs the containers (default: auto)"
+    )
+    up.add_argument("--state-dir", type=Path, metavar="DIR", help="where jobs, endpoints and objects are kept")
+    up.add_argument("--record", type=Path, metavar="FILE", help="append every request, as a line of JSON")
+    up.add_argument("--region", default="us-east-1", help="the region that it is (default: us-east-1)")
+    up.add_argument("--s3-endpoint", metavar="URL", help="a running LocalStack (or alike) for S3, STS, IAM, KMS and Logs; "
+                    "default: one of its own")  # fmt: skip
+    for name, text in (
+        ("env", "print the variables that make AWS clients use it, for eval in a shell"),
+        ("status", "say whether it runs, and how to reach it"),
+    ):
+        commands.add_parser(name, help=text).add_argument("--json", action="store_true", help="the same as JSON")
+    commands.add_parser("down", help="stop it; no error when none runs")
+    return parser
+
+
+def _env(instance: InstanceFile, *, as_json: bool) -> int:
+    running = instance.read()
+    if running is None:
+        print(HINT, file=sys.stderr)
+        return EXIT_NOT_RUNNING
+    if as_json:
+        print(json.dumps(running.public()))
+        return 0
+    for name, value in running.environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f"unset {' '.join(_UNSET)}")
+    return 0
+
+
+def _status(instance: InstanceFile, *, as_json: bool) -> int:
+    running = instance.read()
+    if as_json:
+        print(json.dumps({"running": running is not None, **(running.summary() if running else {})}))
+    elif running is None:
+        print("The emulator is starting." if instance.running() else HINT)
+    else:
+        print(running.describe())
+    return EXIT_NOT_RUNNING if running is None else 0
+
+
+def _down(instance: InstanceFile) -> int:
+    running = instance.read()
+    if running is None and not instance.running():
+        print("No emulator runs.")
+        return 0
+    if running is None:
+        print("The emulator is just starting or stopping; try again in a moment.", file=sys.stderr)
+        return EXIT_FAILED
+    os.kill(running.pid, signal.SIGTERM)
+    if not instance.wait_until_gone(STOP_SECONDS):
+        os.kill(running.pid, signal.SIGKILL)
+        print(f"It did not stop within {STOP_SECONDS:g} s and was killed.", file=sys.stderr)
+        return EXIT_FAILED if not instance.wait_until_gone(5) else 0
+    print("The emulator is stopped.")
+    return 0
+
+
+def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
+    running = instance.read()
+    if running is not None:
+        print(f"An emulator runs already.\n{running.describe()}")
+        return 0
+    from emulator.detached import StartFailed, start
+
+    arguments = [sys.executable, "-m", "emulator", "up", "--foreground", *_forwarded(options)]
+    log = user_state_path(APP, ensure_exists=True) / "emulator.log"
+    try:
+        start(arguments, log, _report)
+    except StartFailed as error:
+        running = instance.read()  # somebody else's `up` at the same time may have won
+        if running is None:
+            print(f"The emulator did not start: {error}", file=sys.stderr)
+            return EXIT_FAILED
+    running = running or instance.read()
+    if running is None:
+        print(f"The emulator ended at once; its log: {log}", file=sys.stderr)
+        return EXIT_FAILED
+    print(running.describe())
+    return 0
+
+
+def _forwarded(options: argparse.Namespace) -> list[str]:
+    forwarded = ["--port", str(options.port), "--engine", options.engine, "--region", options.region]
+    for name in ("state_dir", "record", "s3_endpoint"):
+        value = getattr(options, name)
+        if value is not None:
+            forwarded += [f"--{name.replace('_', '-')}", str(value if name == "s3_endpoint" else value.absolute())]
+    return forwarded
+
+
+def _foreground(options: argparse.Namespace, instance: InstanceFile) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    _forget_aws_settings()
+    if not options.private:
+        try:
+            instance.acquire()
+        except AlreadyRunning:
+            print("Another emulator runs already (python -m emulator status).", file=sys.stderr)
+            return EXIT_FAILED
+        try:
+            state = options.state_dir or user_state_path(APP) / "state"
+            return _serve(_settings(options, state), stop, instance)
+        finally:
+            instance.release()
+    threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
+    state = Path(tempfile.mkdtemp(prefix=f"{APP}-"))
+    try:
+        return _serve(_settings(options, state), stop, None)
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _serve(settings: Settings, stop: threading.Event, instance: InstanceFile | None) -> int:
+    from emulator.app import serve
+
+    def ready(made: Instance) -> None:
+        if instance is not None:
+            instance.write(made)
+        print(json.dumps(made.public()), flush=True)
+
+    return serve(settings, stop, ready, _report)
+
+
+def _settings(options: argparse.Namespace, state: Path) -> Settings:
+    return Settings(
+        state_dir=state.absolute(),
+        cache_dir=user_cache_path(APP) / "environments",
+        source_root=Path(__file__).resolve().parents[2],
+        region=options.region,
+        port=options.port,
+        engine=options.engine,
+        record=options.record.absolute() if options.record else None,
+        s3_endpoint=options.s3_endpoint,
+        private=options.private,
+    )
+
+
+def _stop_with_stdin(stop: threading.Event) -> None:
+    """The other end of stdin closes with the parent, even when that is killed."""
+    while os.read(0, 4096):
+        pass
+    stop.set()
+
+
+def _forget_aws_settings() -> None:
+    """The emulator's own clients talk to its own LocalStack, whatever the user's profiles and keys are."""
+    for name in [name for name in os.environ if name.startswith("AWS_") and name != "AWS_CA_BUNDLE"]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

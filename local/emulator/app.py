@@ -1,0 +1,177 @@
+"""The composition root: binds every port to its adapter, once, and starts and stops the parts in order."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+from os import getpid
+from threading import Event
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from emulator import operations
+from emulator.account import Account
+from emulator.clock import SystemClock
+from emulator.engine.choice import choose
+from emulator.environments import EnvironmentFailed, Environments
+from emulator.gateway import Gateway
+from emulator.images import Catalogue, CatalogueInvalid
+from emulator.instance import Instance
+from emulator.lifecycle.health import ContainerClient
+from emulator.lifecycle.hosting import Endpoints
+from emulator.lifecycle.ports import Services
+from emulator.lifecycle.training import TrainingJobs
+from emulator.localstack import LocalStack, LocalStackFailed
+from emulator.logs import CloudWatchLogs
+from emulator.operations.context import Context
+from emulator.operations.paging import Tokens
+from emulator.proxy import Proxy
+from emulator.recording import Recorder
+from emulator.server import Server
+from emulator.settings import Settings
+from emulator.sigv4 import Credentials
+from emulator.storage import S3Storage
+from emulator.store.sqlite import SchemaMismatch, SQLiteStore
+from emulator.wire.api import Api
+
+HOST = "127.0.0.1"
+# Each part's share of the time that a stop may take.
+TRAINING_SECONDS, SERVING_SECONDS, REQUEST_SECONDS, LOG_SECONDS = 8.0, 8.0, 2.0, 3.0
+
+# The emulator's own clients, whatever the user's settings and proxies are.
+_CLIENTS = Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}, connect_timeout=5)
+
+# What a start may fail of; the messages are for people.
+START_ERRORS = (CatalogueInvalid, EnvironmentFailed, LocalStackFailed, SchemaMismatch, OSError)
+
+Report = Callable[[str], None]  # a line for people
+
+
+class Emulator:
+    """One emulator: `start`, and when it is over `stop`, which also undoes a start that failed half-way."""
+
+    def __init__(self, settings: Settings, report: Report) -> None:
+        self._settings = settings
+        self._report = report
+        self._started = ExitStack()
+
+    def start(self) -> Instance:
+        """Start everything; when this returns, requests are answered. Raises what the parts raise."""
+        settings, started = self._settings, self._started
+        settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        clock, account = SystemClock(), Account(settings.region)
+        environments = Environments(settings.cache_dir, self._report)
+        with ThreadPoolExecutor(1) as background:
+            # LocalStack takes the longest; all that does not need it is made meanwhile.
+            localstack = background.submit(self._start_localstack, environments)
+
+            store = SQLiteStore(settings.state_dir / "store.db")
+            started.callback(store.close)
+            engine, reason = choose(
+                settings.engine,
+                Catalogue.load(settings.images),
+                environments,
+                settings.state_dir / "processes",
+                settings.source_root,
+            )
+            for name in engine.remove_leftovers():
+                self._report(f"ended what an emulator that was killed had left running: {name}")
+            work_dir = settings.state_dir / "work"
+            shutil.rmtree(work_dir, ignore_errors=True)
+            started.callback(shutil.rmtree, work_dir, ignore_errors=True)
+
+            credentials = Credentials(f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
+            server = Server(lambda request: gateway.handle(request), HOST, settings.port)
+            url = f"http://{HOST}:{server.port}"
+            environment = _environment(url, credentials, settings.region)
+            services_url, client = localstack.result()
+
+        logs = CloudWatchLogs(lambda: client("logs"), clock, self._report)
+        started.callback(logs.close, LOG_SECONDS)
+        storage = S3Storage(client("s3"))
+        services = Services(store, engine, storage, logs, clock, account, work_dir, environment)
+        containers = ContainerClient()
+        training_jobs, endpoints = TrainingJobs(services), Endpoints(services, containers)
+        training_jobs.settle()
+        endpoints.settle()
+
+        tokens = Tokens(secrets.token_bytes(32))
+        context = Context(account, store, clock, tokens, training_jobs, endpoints, containers)
+        gateway = Gateway(
+            Api("sagemaker", operations.bind(operations.OPERATIONS, context)),
+            Api("sagemaker-runtime", operations.bind(operations.RUNTIME_OPERATIONS, context)),
+            Proxy(services_url),
+            credentials,
+            Recorder(settings.record) if settings.record else None,
+            frozenset({f"{HOST}:{server.port}", f"localhost:{server.port}"}),
+        )
+        # In the order of a stop, from here upwards: jobs and endpoints end while their containers can still reach S3.
+        started.callback(server.stop, REQUEST_SECONDS)
+        started.callback(endpoints.shut_down, SERVING_SECONDS)
+        started.callback(training_jobs.shut_down, TRAINING_SECONDS)
+        server.start()
+        return Instance(
+            pid=getpid(),
+            environment=environment,
+            engine=engine.name,
+            engine_reason=reason,
+            version=version("sagemaker-rehearsal"),
+            started=clock.now().isoformat(),
+            state_dir=str(settings.state_dir),
+        )
+
+    def stop(self) -> None:
+        """End everything that was started, the last first; bounded by the constants above. Idempotent."""
+        self._started.close()
+
+    def _start_localstack(self, environments: Environments) -> tuple[str, Callable[[str], Any]]:
+        """Where S3, STS, IAM, KMS and Logs are, and what makes a client that goes straight to one of them."""
+        settings = self._settings
+        options = {"region_name": settings.region, "config": _CLIENTS}
+        if settings.s3_endpoint:
+            url = settings.s3_endpoint.rstrip("/")
+            session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106 - LocalStack checks none
+            return url, partial(_client_at, session, url, options)
+        localstack = LocalStack(
+            environments,
+            settings.source_root / "local" / "localstack" / "requirements.txt",
+            settings.state_dir,
+            settings.state_dir / "processes",
+        )
+        self._started.callback(localstack.stop)
+        return localstack.start(), partial(localstack.client, **options)
+
+
+def serve(settings: Settings, stop: Event, ready: Callable[[Instance], None], report: Report) -> int:
+    """Run an emulator until `stop` is set; `ready` is called when it answers. Returns the exit status."""
+    emulator = Emulator(settings, report)
+    try:
+        ready(emulator.start())
+        stop.wait()
+        return 0
+    except START_ERRORS as error:
+        report(f"The emulator cannot run: {error}")
+        return 1
+    finally:
+        emulator.stop()
+
+
+def _environment(url: str, credentials: Credentials, region: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
+
+
+def _client_at(session: Any, url: str, options: Mapping[str, Any], service: str) -> Any:
+    return session.client(service, endpoint_url=url, **options)

@@ -1,0 +1,43 @@
+"""What the API does: one module a resource, one function an operation, all of them in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from emulator.operations import endpoint_configs, endpoints, invocations, models, tags, training_jobs
+from emulator.operations.context import Answer, Context, Parameters
+
+Operation = Callable[[Context, Parameters], Answer]
+
+OPERATIONS: Mapping[str, Operation] = {
+    "CreateTrainingJob": training_jobs.create_training_job,
+    "DescribeTrainingJob": training_jobs.describe_training_job,
+    "ListTrainingJobs": training_jobs.list_training_jobs,
+    "StopTrainingJob": training_jobs.stop_training_job,
+    "CreateModel": models.create_model,
+    "DescribeModel": models.describe_model,
+    "DeleteModel": models.delete_model,
+    "ListModels": models.list_models,
+    "CreateEndpointConfig": endpoint_configs.create_endpoint_config,
+    "DescribeEndpointConfig": endpoint_configs.describe_endpoint_config,
+    "DeleteEndpointConfig": endpoint_configs.delete_endpoint_config,
+    "ListEndpointConfigs": endpoint_configs.list_endpoint_configs,
+    "CreateEndpoint": endpoints.create_endpoint,
+    "DescribeEndpoint": endpoints.describe_endpoint,
+    "DeleteEndpoint": endpoints.delete_endpoint,
+    "ListEndpoints": endpoints.list_endpoints,
+    "AddTags": tags.add_tags,
+    "ListTags": tags.list_tags,
+    "DeleteTags": tags.delete_tags,
+}
+
+RUNTIME_OPERATIONS: Mapping[str, Operation] = {"InvokeEndpoint": invocations.invoke_endpoint}
+
+
+def bind(
+    operations: Mapping[str, Operation], context: Context
+) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    """The table with the context filled in, as the wire calls it."""
+    return {name: partial(operation, context) for name, operation in operations.items()}

@@ -1,0 +1,81 @@
+"""AWS's List operations: filters, sorting and pages, whose NextToken is signed, so that one made up is noticed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from emulator.errors import ValidationError
+from emulator.store.port import Kind, Listing, Resource, Store, position, stamp
+
+DEFAULT_MAX_RESULTS = 10  # AWS's
+
+
+class Tokens:
+    """Writes and reads NextToken: a position, bound to the request that it continues."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def write(self, request: str, after: tuple[str, str]) -> str:
+        """The token that continues `request` behind that position."""
+        payload = json.dumps(after).encode()
+        return base64.urlsafe_b64encode(self._sign(request, payload) + payload).decode()
+
+    def read(self, request: str, token: str) -> tuple[str, str]:
+        """The position. Raises ValidationError when the token is not one of ours for that request."""
+        try:
+            raw = base64.b64decode(token, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise _invalid() from None
+        signature, payload = raw[:32], raw[32:]
+        if not hmac.compare_digest(signature, self._sign(request, payload)):
+            raise _invalid()
+        value, name = json.loads(payload)
+        return value, name
+
+    def _sign(self, request: str, payload: bytes) -> bytes:
+        return hmac.digest(self._key, request.encode() + b"\0" + payload, hashlib.sha256)
+
+
+def list_page(
+    store: Store, tokens: Tokens, kind: Kind, parameters: Mapping[str, Any], *, descending: bool
+) -> tuple[Sequence[Resource], dict[str, str]]:
+    """One page of resources, and {"NextToken": …} when there are more; `descending` is the operation's default."""
+    request = _identity(kind, parameters)
+    limit = parameters.get("MaxResults", DEFAULT_MAX_RESULTS)
+    sort_by = parameters.get("SortBy", "CreationTime")
+    order = parameters.get("SortOrder")
+    token = parameters.get("NextToken")
+    listing = Listing(
+        sort_by=sort_by,
+        descending=descending if order is None else order == "Descending",
+        limit=limit + 1,
+        after=tokens.read(request, token) if token else None,
+        name_contains=parameters.get("NameContains", ""),
+        status=parameters.get("StatusEquals", ""),
+        created_after=parameters.get("CreationTimeAfter"),
+        created_before=parameters.get("CreationTimeBefore"),
+        modified_after=parameters.get("LastModifiedTimeAfter"),
+        modified_before=parameters.get("LastModifiedTimeBefore"),
+    )
+    found = store.list(kind, listing)
+    if len(found) <= limit:
+        return found, {}
+    page = found[:limit]
+    return page, {"NextToken": tokens.write(request, position(page[-1], sort_by))}
+
+
+def _identity(kind: Kind, parameters: Mapping[str, Any]) -> str:
+    # The page size may change from page to page, nothing else.
+    fixed = {k: v for k, v in parameters.items() if k not in {"NextToken", "MaxResults"}}
+    return kind.value + json.dumps(fixed, sort_keys=True, default=stamp)
+
+
+def _invalid() -> ValidationError:
+    return ValidationError("Invalid NextToken: it does not belong to this request.")

@@ -1,0 +1,26 @@
+"""What an emulator is started with; filled in by `__main__`, read by `app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One start."""
+
+    state_dir: Path  # store, work folders, LocalStack's data, the log of a detached start
+    cache_dir: Path  # environments of images and of LocalStack
+    source_root: Path  # the repository: docker/, local/
+    region: str = "us-east-1"
+    port: int = 0  # 0: any free one
+    engine: str = "auto"
+    record: Path | None = None  # where requests are recorded
+    s3_endpoint: str | None = None  # used instead of a LocalStack of ours
+    private: bool = False  # not *the* emulator; its state goes when it ends
+
+    @property
+    def images(self) -> Path:
+        """The catalogue of images."""
+        return self.source_root / "docker" / "images.toml"
