@@ -11,7 +11,8 @@ import pandas as pd
 from runner.data import DataError, Dataset, Movies, Tally
 from runner.links import Links, load_links, to_tmdb
 from runner.movies import load_movies
-from runner.ratings import KnownFilms, ratings_form, read_ratings
+from runner.rating_check import KnownFilms
+from runner.ratings import ratings_form, read_ratings
 
 NOTHING = pd.Index([], dtype="int64")
 

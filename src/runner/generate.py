@@ -32,8 +32,8 @@ GENRES = {
     "Western": 2,
 }
 ADJECTIVES = (
-    "Silent Broken Golden Hidden Last Crimson Electric Distant Frozen Burning Gentle Hollow Lonely Midnight Paper Quiet "
-    "Restless Secret Silver Stolen Strange Velvet Wild Winter Wooden Borrowed Endless Forgotten Invisible Little"
+    "Silent Broken Golden Hidden Last Crimson Electric Distant Frozen Burning Gentle Hollow Lonely Midnight Paper "
+    "Quiet Restless Secret Silver Stolen Strange Velvet Wild Winter Wooden Borrowed Endless Forgotten Invisible Little"
 )
 NOUNS = (
     "Harbor River Garden Summer Machine Letter Orchard Station Mountain Bridge Promise Shadow Circus Empire Lantern "

@@ -64,8 +64,8 @@ def load_movies(path: Path) -> Movies:
     if first and skipped > MOST * rows:
         number, worst = first
         raise DataError(
-            f"{path}, row {number}, column {worst.column}: {worst.reason.removeprefix('film: ')} ({worst.cell!r:.80}), and "
-            f"{skipped} of {rows} rows are bad. Check that the file is whole and that its header belongs to it"
+            f"{path}, row {number}, column {worst.column}: {worst.reason.removeprefix('film: ')} ({worst.cell!r:.80}), "
+            f"and {skipped} of {rows} rows are bad. Check that the file is whole and that its header belongs to it"
         )
     return Movies(_frame(films), key, tally.counts, tally.examples)
 

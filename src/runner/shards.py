@@ -1,4 +1,4 @@
-"""Writes a split as the folder that is uploaded to S3 and reads it back; a crash leaves no half set that looks whole."""
+"""Writes a split as the folder that is uploaded to S3, and reads it; a crash leaves no half set taken for whole."""
 
 from __future__ import annotations
 
