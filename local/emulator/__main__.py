@@ -46,20 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="up|env|status|down")
     up = commands.add_parser("up", help="start it, unless it runs; returns when it is ready")
-    up.add_argument(
-        "--foreground", action="store_true", help="stay until SIGTERM or Ctrl-C; prints `env --json`"
-    )
-    up.add_argument("--private", action="store_true", help="not the user's emulator but one for the parent process alone: "
-                    "known to nobody else, with a state that goes with it; ends when its stdin does")  # fmt: skip
+    for flag, text in {
+        "--foreground": "stay until SIGTERM or Ctrl-C; prints `env --json` when ready",
+        "--private": "for the parent process alone: known to nobody else, ends with its stdin, leaves nothing",
+    }.items():
+        up.add_argument(flag, action="store_true", help=text)
     up.add_argument("--port", type=int, default=0, metavar="N", help="default: any free one")
-    up.add_argument(
-        "--engine", default="auto", choices=["auto", "venv"], help="what runs the containers (default: auto)"
-    )
-    up.add_argument("--state-dir", type=Path, metavar="DIR", help="where jobs, endpoints and objects are kept")
-    up.add_argument("--record", type=Path, metavar="FILE", help="append every request, as a line of JSON")
+    up.add_argument("--engine", default="auto", choices=["auto", "venv"], help="runs the containers (default: auto)")
     up.add_argument("--region", default="us-east-1", help="the region that it is (default: us-east-1)")
-    up.add_argument("--s3-endpoint", metavar="URL", help="a running LocalStack (or alike) for S3, STS, IAM, KMS and Logs; "
-                    "default: one of its own")  # fmt: skip
+    up.add_argument("--state-dir", type=Path, metavar="DIR", help="where jobs, endpoints and objects are kept")
+    up.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
+    up.add_argument("--record", type=Path, metavar="FILE", help="append every request, as a line of JSON")
+    up.add_argument("--s3-endpoint", metavar="URL", help="a LocalStack that runs already (default: one of its own)")
     for name, text in (
         ("env", "print the variables that make AWS clients use it, for eval in a shell"),
         ("status", "say whether it runs, and how to reach it"),
@@ -137,7 +135,7 @@ def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
 
 def _forwarded(options: argparse.Namespace) -> list[str]:
     forwarded = ["--port", str(options.port), "--engine", options.engine, "--region", options.region]
-    for name in ("state_dir", "record", "s3_endpoint"):
+    for name in ("state_dir", "images", "record", "s3_endpoint"):
         value = getattr(options, name)
         if value is not None:
             forwarded += [f"--{name.replace('_', '-')}", str(value if name == "s3_endpoint" else value.absolute())]
@@ -180,10 +178,12 @@ def _serve(settings: Settings, stop: threading.Event, instance: InstanceFile | N
 
 
 def _settings(options: argparse.Namespace, state: Path) -> Settings:
+    source_root = Path(__file__).resolve().parents[2]
     return Settings(
         state_dir=state.absolute(),
         cache_dir=user_cache_path(APP) / "environments",
-        source_root=Path(__file__).resolve().parents[2],
+        source_root=source_root,
+        images=(options.images or source_root / "docker" / "images.toml").absolute(),
         region=options.region,
         port=options.port,
         engine=options.engine,

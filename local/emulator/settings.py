@@ -13,14 +13,10 @@ class Settings:
     state_dir: Path  # store, work folders, LocalStack's data, the log of a detached start
     cache_dir: Path  # environments of images and of LocalStack
     source_root: Path  # the repository: docker/, local/
+    images: Path  # the catalogue of images
     region: str = "us-east-1"
     port: int = 0  # 0: any free one
     engine: str = "auto"
     record: Path | None = None  # where requests are recorded
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours
     private: bool = False  # not *the* emulator; its state goes when it ends
-
-    @property
-    def images(self) -> Path:
-        """The catalogue of images."""
-        return self.source_root / "docker" / "images.toml"
