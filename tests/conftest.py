@@ -1,0 +1,73 @@
+"""Fixtures for all tests. Imports are inside: what runs in the images' environments has none of the emulator's packages."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_account_of_the_user() -> Iterator[None]:
+    """Nothing that a test does may reach the user's AWS account or go where the user's settings point."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("AWS_", "SM_", "SAGEMAKER_", "LOCALSTACK_")) and name != "AWS_CA_BUNDLE":
+                patch.delenv(name)
+        nowhere = os.devnull
+        patch.setenv("AWS_CONFIG_FILE", nowhere)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture(scope="session")
+def environments() -> Any:
+    """The user's own environments: what a run has built, a test need not build again."""
+    import platformdirs
+
+    from emulator.environments import Environments
+
+    return Environments(Path(platformdirs.user_cache_dir("sagemaker-rehearsal")) / "environments", print)
+
+
+@pytest.fixture(scope="session")
+def localstack_program(environments: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A running LocalStack, as the emulator starts it, for all tests of a run."""
+    from emulator.localstack import LocalStack
+
+    folder = tmp_path_factory.mktemp("localstack")
+    program = LocalStack(
+        environments, REPOSITORY / "local/localstack/requirements.txt", folder / "data", folder / "processes"
+    )
+    program.start()
+    yield program
+    program.stop()
+
+
+@pytest.fixture(scope="session")
+def localstack(localstack_program: Any) -> str:
+    """The base URL of a running LocalStack."""
+    return str(localstack_program.base_url)
+
+
+@pytest.fixture(scope="session")
+def s3(localstack_program: Any) -> Iterator[Any]:
+    """A boto3 client for LocalStack's S3."""
+    client = localstack_program.client("s3")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3: Any) -> str:
+    """A new bucket of LocalStack's S3, of this test alone."""
+    name = f"test-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=name)
+    return name
