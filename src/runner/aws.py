@@ -1,7 +1,8 @@
-"""The AWS session of a run, and the check that its credentials work before anything is made."""
+"""The AWS session of a run, its clients, and the check that its credentials work before anything is made."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -16,17 +17,37 @@ HOW_TO_SIGN_IN = (
 )
 
 
-def session(region: str) -> Any:
-    """Return a boto3 session that was seen to hold working credentials.
+@dataclass(frozen=True)
+class Clients:
+    """The boto3 session and the clients that a run uses."""
 
-    Raises SettingsError, within seconds, when there are none or they are refused: nothing was made by then.
-    """
-    boto_session = boto3.Session(region_name=region)
-    if boto_session.get_credentials() is None:
+    session: Any
+    s3: Any
+    sagemaker: Any
+    runtime: Any
+    logs: Any
+
+
+def clients(region: str) -> Clients:
+    """Make the clients; like every AWS program they honour AWS_ENDPOINT_URL and the usual credentials."""
+    session = boto3.Session(region_name=region)
+    return Clients(
+        session=session,
+        s3=session.client("s3"),
+        sagemaker=session.client("sagemaker"),
+        runtime=session.client("sagemaker-runtime"),
+        logs=session.client("logs"),
+    )
+
+
+def check_credentials(region: str) -> None:
+    """Raise SettingsError, within seconds, when there are no AWS credentials or they are refused."""
+    session = boto3.Session(region_name=region)
+    if session.get_credentials() is None:
         raise SettingsError(f"AWS credentials: none were found. {HOW_TO_SIGN_IN}")
     quick = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     try:
-        boto_session.client("sts", config=quick).get_caller_identity()
+        session.client("sts", config=quick).get_caller_identity()
     except ClientError as error:
         problem = error.response["Error"]
         raise SettingsError(
@@ -34,4 +55,3 @@ def session(region: str) -> Any:
         ) from None
     except BotoCoreError as error:
         raise SettingsError(f"AWS: cannot be reached to check the credentials ({error}). {HOW_TO_SIGN_IN}") from None
-    return boto_session

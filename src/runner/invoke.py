@@ -112,7 +112,7 @@ def check_single_vectors(predict: Predict, row: Sequence[float], expected: Any) 
     try:
         wrong = predict([*row, 0.0])
     except ClientError as error:
-        return str(error)
+        return str(error.response.get("OriginalMessage", error))
     raise RunnerError(f"a vector of length {len(row) + 1} instead of {len(row)} was answered: {json.dumps(wrong)}")
 
 

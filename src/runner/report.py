@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.progress import Step
+from runner.recommend import ClusterFilms
 
 FILE_NAME = "report.json"
 
@@ -29,7 +30,7 @@ class Report:
     invocations: Mapping[str, list[int]] | None = None  # predictor, boto3, cli: the cluster indices
     evaluation: dict[str, Any] = field(default_factory=dict)
     recommendations: Sequence[Any] = ()  # one a sample user, with titles
-    clusters: Sequence[Any] = ()  # each cluster's best and worst films
+    clusters: Sequence[ClusterFilms] = ()  # each cluster's best and worst films
     endpoint: str | None = None  # its name, when --keep-endpoint left it
     removed: bool = False  # true only when each deletion was verified
 

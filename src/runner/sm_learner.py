@@ -35,7 +35,8 @@ class SageMakerLearner:
         import sagemaker
         from sagemaker.tensorflow import TensorFlow
 
-        logging.getLogger("sagemaker").setLevel(logging.WARNING)
+        for name in ("sagemaker", "sagemaker.config"):  # the second has a level of its own
+            logging.getLogger(name).setLevel(logging.WARNING)
         settings = self.settings
         session = sagemaker.Session(
             boto_session=self.boto_session,
@@ -55,6 +56,8 @@ class SageMakerLearner:
             max_run=settings.max_runtime_seconds,
             hyperparameters=settings.hyperparameters,
             metric_definitions=METRIC_DEFINITIONS,
+            # At INFO the container prints its whole environment, 130 lines, before the script's first.
+            container_log_level=logging.WARNING,
             sagemaker_session=session,
             # The debugger's and profiler's rules would run as paid jobs of their own beside ours.
             debugger_hook_config=False,

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from runner.data import TMDB_SCALE, DataError, Scale
 
-# Chosen so that K-means finds the groups again and the data still looks like ratings: see docs of `draw_users`.
+# Chosen so that K-means finds the groups again and the ratings still look like ratings (`draw_users`).
 GENRE_SHARE = 0.6  # of a taste that genres explain; the rest is between a group and a single film
 TASTE_IN_CHOICE = 2.0  # how much a standard deviation of taste multiplies the odds of watching, as a power of e
 TASTE_IN_RATING = 0.1  # how much it adds to the rating, as a share of the scale's top
@@ -89,7 +89,7 @@ def draw_users(model: TasteModel, count: int, first_user_id: int = 1) -> tuple[p
         group, number = groups[start : start + BLOCK], numbers[start : start + BLOCK]
         keys = random.gumbel(size=(len(group), films))
         keys += model.log_popularity + TASTE_IN_CHOICE * model.tastes[group]
-        best = np.argsort(-keys, axis=1, kind="stable")[:, : number.max()]
+        best = _largest(keys, int(number.max()))
         row, place = np.nonzero(np.arange(best.shape[1]) < number[:, None])
         film = best[row, place]
         rating = model.averages[film] + TASTE_IN_RATING * high * model.tastes[group[row], film]
@@ -106,6 +106,13 @@ def draw_users(model: TasteModel, count: int, first_user_id: int = 1) -> tuple[p
     )
     ids = pd.Index(np.arange(first_user_id, first_user_id + count), name="user_id")
     return table.sort_values(["user_id", "movie_id"], ignore_index=True), pd.Series(groups, ids, name="group")
+
+
+def _largest(keys: np.ndarray, count: int) -> np.ndarray:
+    """Return the columns of the `count` largest keys of each row, the largest first."""
+    some = np.argpartition(-keys, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(keys, some, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(some, order, axis=1)
 
 
 def _from_metadata(movies: pd.DataFrame, seed: int, scale: Scale) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from runner.errors import RunnerError
@@ -40,8 +42,15 @@ def ensure_bucket(s3: Any, bucket: str, region: str) -> bool:
     return True
 
 
-def upload_folder(s3: Any, folder: Path, bucket: str, prefix: str) -> str:
-    """Upload every file below `folder` under `prefix`; return the S3 URI that stands for the folder."""
-    for file in sorted(each for each in folder.rglob("*") if each.is_file()):
-        s3.upload_file(str(file), bucket, f"{prefix}/{file.relative_to(folder).as_posix()}")
-    return f"s3://{bucket}/{prefix}"
+def upload_files(s3: Any, files: Iterable[Path], folder: Path, uri: str) -> None:
+    """Upload `files`, which lie below `folder`, under an S3 URI, with their relative paths as keys.
+
+    Raises RunnerError that names the file which could not be uploaded.
+    """
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    for file in files:
+        key = f"{prefix}/{file.relative_to(folder).as_posix()}"
+        try:
+            s3.upload_file(str(file), bucket, key)
+        except (S3UploadFailedError, OSError) as error:
+            raise RunnerError(f"{file}: cannot be uploaded to s3://{bucket}/{key}: {error}") from None

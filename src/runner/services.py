@@ -1,4 +1,4 @@
-"""Starts the emulator as a child process when none runs, and stops what it started. The two meet over HTTP only."""
+"""What a run's calls go to: AWS, or the emulator, started as a child process when none runs and stopped afterwards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runner.aws import check_credentials
 from runner.errors import RunnerError, SettingsError
 from runner.settings import Settings
 
@@ -62,11 +63,15 @@ class Services(Protocol):
         """Stop what was started; returns when it is gone."""
 
 
+@dataclass(frozen=True)
 class CloudServices:
-    """AWS is up already."""
+    """AWS is up already; what can be wrong is the way in."""
+
+    region: str
 
     def start(self) -> None:
-        """Nothing to start."""
+        """Check the credentials, before anything is made. Raises SettingsError."""
+        check_credentials(self.region)
 
     def connect(self) -> Connection:
         """The user's own environment, as it is."""
@@ -79,7 +84,7 @@ class CloudServices:
 def choose(settings: Settings) -> Services:
     """The services that the settings ask for."""
     if not settings.emulator:
-        return CloudServices()
+        return CloudServices(settings.region)
     return LocalServices(settings.engine or "auto", settings.region, settings.keep_endpoint)
 
 

@@ -1,0 +1,228 @@
+"""The workflow, from films and ratings to the removed endpoint. Nothing here knows the mode."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import MutableMapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from rich.console import Console
+
+from runner import analysis, aws, invoke, preprocess, services, shards, source, summary, training_job, training_output
+from runner import upload as s3_upload
+from runner.data import Dataset
+from runner.errors import RunnerError
+from runner.preprocess import Split
+from runner.progress import Progress
+from runner.remove import remove
+from runner.report import Report
+from runner.settings import Settings
+from runner.signals import Interrupted, shielded
+from runner.sm_learner import SageMakerLearner
+
+ENDPOINT_SECONDS = 1800.0
+
+
+def run(settings: Settings, environment: MutableMapping[str, str], console: Console) -> Report:
+    """Run all of it and write report.json, also when it ends early.
+
+    Raises RunnerError with the reason when a step fails, and Interrupted when a signal ends it; by then the endpoint is
+    removed and what was started is stopped.
+    """
+    name = f"tmdb-kmeans-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    workflow = Workflow(settings, environment, Progress(console), Report(settings.mode, name))
+    try:
+        workflow.run()
+    except (BotoCoreError, ClientError) as error:
+        workflow.report.error = str(error)
+        raise RunnerError(f"AWS: {error}") from error
+    except (Exception, Interrupted) as error:
+        workflow.report.error = str(error)
+        raise
+    finally:
+        workflow.finish()
+    return workflow.report
+
+
+@dataclass
+class Workflow:
+    """One run: each method is a step, and the fields are what steps found for later ones."""
+
+    settings: Settings
+    environment: MutableMapping[str, str]
+    progress: Progress
+    report: Report
+    clients: aws.Clients = field(init=False)
+    learner: SageMakerLearner = field(init=False)
+    dataset: Dataset = field(init=False)
+    split: Split = field(init=False)
+
+    def run(self) -> None:
+        """Every step in order; what was made is removed whatever happens."""
+        with ExitStack() as cleanup:
+            back_end = services.choose(self.settings)
+            cleanup.callback(self.stop, back_end)
+            back_end.start()
+            self.prepare()
+            with self.matrix_folder():
+                files = self.preprocess()
+                self.connect(back_end)
+                channels = self.upload(files)
+            cleanup.callback(self.remove)
+            trained = analysis.Trained(self.split, self.train(channels), self.dataset.scale)
+            self.deploy()
+            sample = self.predict()
+            self.evaluate(trained)
+            self.recommend(trained, sample)
+            if self.settings.keep_endpoint:
+                self.report.endpoint = self.report.run_name
+
+    def prepare(self) -> None:
+        """Read films and ratings, or make them up."""
+        with self.progress.step("generate" if not self.settings.ratings else "read"):
+            self.dataset = source.load(self.settings)
+            self.report.dataset = {**self.dataset.counts, "skipped": dict(self.dataset.skipped)}
+            for line in summary.dataset(self.dataset):
+                self.progress.line(line)
+
+    def matrix_folder(self) -> AcquireReturnProxy[FileLock]:
+        """Hold the matrix's folder: a second run in the same place waits until the first has uploaded its own."""
+        folder = self.settings.training_data_path
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            return lock.acquire(timeout=0)
+        except Timeout:
+            self.progress.line(f"another run is writing {folder}; waiting for it")
+            return lock.acquire()
+
+    def preprocess(self) -> list[Path]:
+        """Write the ratings matrix as shards."""
+        with self.progress.step("preprocess"):
+            matrix = preprocess.to_matrix(self.dataset)
+            self.split = preprocess.split(matrix, self.settings.test_split_ratio, self.settings.seed)
+            files = shards.write_shards(self.split, self.settings.training_data_path)
+            self.progress.line(summary.split(self.split))
+            return files
+
+    def connect(self, back_end: services.Services) -> None:
+        """Wait for the services, and make the clients."""
+        with self.progress.step("connect"):
+            connection = back_end.connect()
+            connection.apply(self.environment)
+            self.report.engine = connection.engine
+            self.progress.line(f"engine {connection.engine}: {connection.reason}")
+            self.clients = aws.clients(self.settings.region)
+            self.learner = SageMakerLearner(self.settings, self.clients.session)
+
+    def upload(self, files: list[Path]) -> dict[str, str]:
+        """Upload the shards; returns the S3 URI of each channel."""
+        settings = self.settings
+        uri = f"s3://{settings.bucket_name}/{settings.bucket_prefix}/{self.report.run_name}/data"
+        with self.progress.step("upload"):
+            if s3_upload.ensure_bucket(self.clients.s3, settings.bucket_name, settings.region):
+                self.progress.line(f"made bucket {settings.bucket_name}")
+            s3_upload.upload_files(self.clients.s3, files, settings.training_data_path, uri)
+            self.progress.line(f"{len(files)} files to {uri}")
+        return {"train": f"{uri}/train", "test": f"{uri}/test"}
+
+    def train(self, channels: dict[str, str]) -> training_output.TrainingOutput:
+        """Run the training job to its end, showing its log; a run that is cut short stops it."""
+        name, clients = self.report.run_name, self.clients
+        with self.progress.step("train"):
+            try:
+                self.learner.fit(name, channels)
+                job = training_job.wait(
+                    (clients.sagemaker, clients.logs), name, self.settings.poll_seconds, self.progress.line
+                )
+            except BaseException:
+                with shielded(self.progress.line):
+                    training_job.stop(clients.sagemaker, name)
+                raise
+            output = training_output.fetch(clients.s3, job.output)
+            self.report.training = {
+                "job_name": job.job_name,
+                "metrics": output.metrics,
+                "metrics_of_the_log": job.metrics,
+                "model_artifact": job.model_artifact,
+                "seconds": job.seconds,
+            }
+        return output
+
+    def deploy(self) -> None:
+        """Deploy the endpoint and wait until it is in service."""
+        name, poll_seconds = self.report.run_name, self.settings.poll_seconds
+        with self.progress.step("deploy"):
+            self.learner.deploy(name)
+            waiter = self.clients.sagemaker.get_waiter("endpoint_in_service")
+            attempts = int(ENDPOINT_SECONDS / poll_seconds)
+            try:
+                waiter.wait(EndpointName=name, WaiterConfig={"Delay": poll_seconds, "MaxAttempts": attempts})
+            except WaiterError as error:
+                reason = (error.last_response or {}).get("FailureReason", error)
+                raise RunnerError(f"endpoint {name}: not in service: {reason}") from None
+            self.progress.line(f"endpoint {name} is in service")
+
+    def predict(self) -> analysis.Sample:
+        """Ask for the clusters of new users, in three ways."""
+        with self.progress.step("predict"):
+            users = source.new_users(self.settings, self.dataset, self.split)
+            rows = invoke.dense_rows(users.matrix)
+            answers = invoke.all_three(
+                self.learner.predict, self.clients.runtime, self.environment, self.report.run_name, rows
+            )
+            self.report.invocations = answers.cluster_indices()
+            for way, clusters in self.report.invocations.items():
+                self.progress.line(f"{way:9} clusters {clusters}")
+            refusal = invoke.check_single_vectors(self.learner.predict, rows[0], answers.predictor[0])
+            self.progress.line(f"a vector of a wrong length is refused: {refusal}")
+            return analysis.Sample(users, self.report.invocations["predictor"])
+
+    def evaluate(self, trained: analysis.Trained) -> None:
+        """Score the clustering."""
+        with self.progress.step("evaluate"):
+            self.report.evaluation = analysis.evaluate(
+                trained,
+                self.dataset,
+                lambda rows: invoke.cluster_indices(self.clients.runtime, self.report.run_name, rows),
+                self.settings.seed,
+            )
+            for line in summary.evaluation(self.report.evaluation):
+                self.progress.line(line)
+
+    def recommend(self, trained: analysis.Trained, sample: analysis.Sample) -> None:
+        """Recommend films to the new users, and show each cluster's best and worst."""
+        with self.progress.step("recommend"):
+            self.report.recommendations = analysis.recommendations(trained, sample, self.settings)
+            self.report.clusters = analysis.clusters(trained, self.settings)
+        self.progress.console.print(summary.findings(self.report.recommendations, self.report.clusters))
+
+    def remove(self) -> None:
+        """Remove model, endpoint configuration and endpoint, unless the run got through and was told to keep them."""
+        name = self.report.run_name
+        if self.report.endpoint:
+            self.progress.console.print(summary.kept(name, self.settings), soft_wrap=True)
+            return
+        with shielded(self.progress.line), self.progress.step("remove"):
+            removal = remove(self.clients.sagemaker, name, self.settings.poll_seconds)
+            self.report.removed = removal.complete
+            if not removal.complete:
+                raise RunnerError(summary.not_removed(name, removal))
+            self.progress.line("endpoint, endpoint configuration and model are gone")
+
+    def stop(self, back_end: services.Services) -> None:
+        """Stop what the run started."""
+        with shielded(self.progress.line), self.progress.step("stop"):
+            back_end.stop()
+
+    def finish(self) -> None:
+        """Show the table of steps and write the report."""
+        self.report.steps = self.progress.steps
+        path = self.report.write(self.settings.report_dir)
+        self.progress.console.print(self.progress.table())
+        self.progress.line(f"report: {path}")

@@ -1,0 +1,68 @@
+"""However a run is ended, nothing is left: no process, no endpoint, no temporary folder."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rehearsal import SMALL, Rehearsal, settings
+
+Rehearse = Callable[..., Rehearsal]
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    """A training script that says that it trains and does not end by itself."""
+    script = tmp_path / "source" / "endless.py"
+    script.parent.mkdir()
+    script.write_text("import signal\nprint('training goes on', flush=True)\nsignal.pause()\n")
+    return script
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_of_training(
+    rehearse: Rehearse, endless: Path, number: signal.Signals, status: int
+) -> None:
+    """The job is stopped, the emulator too."""
+    run = rehearse(**settings(**SMALL, entry_point_script=str(endless)))
+    run.wait_for("training goes on")
+    run.signal(number)
+    assert run.finish() == status, run.output
+    steps = {step["name"]: step["status"] for step in run.report["steps"]}
+    assert steps["train"] == "interrupted"
+    assert run.report["removed"] is True
+    run.assert_nothing_left()
+
+
+def test_a_signal_while_serving(rehearse: Rehearse) -> None:
+    """The endpoint is removed, verified, before the emulator is stopped."""
+    run = rehearse(**settings(**SMALL))
+    run.wait_for("is in service")
+    run.signal(signal.SIGINT)
+    assert run.finish() == 130, run.output
+    assert run.report["removed"] is True
+    run.assert_nothing_left()
+
+
+def test_a_second_ctrl_c_does_not_stop_the_removal(rehearse: Rehearse) -> None:
+    """It is answered; the removal goes on to its end."""
+    run = rehearse(**settings(**SMALL))
+    run.wait_for("is in service")
+    run.signal(signal.SIGINT)
+    run.wait_for("remove …")
+    run.signal(signal.SIGINT)
+    assert run.finish() == 130, run.output
+    assert run.report["removed"] is True
+    run.assert_nothing_left()
+
+
+def test_kill_9_of_the_run(rehearse: Rehearse, endless: Path) -> None:
+    """Nothing in the run can clean up: the emulator sees its end and goes too, with all that it had started."""
+    run = rehearse(**settings(**SMALL, entry_point_script=str(endless)))
+    run.wait_for("training goes on")
+    run.signal(signal.SIGKILL)
+    assert run.finish() == -signal.SIGKILL
+    run.assert_nothing_left()
