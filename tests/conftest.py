@@ -1,4 +1,4 @@
-"""Fixtures for all tests. Imports are inside: what runs in the images' environments has none of the emulator's packages."""
+"""Fixtures for all tests. They import what they need themselves: the environments of the images have none of it."""
 
 from __future__ import annotations
 

@@ -51,6 +51,7 @@ class Program:
         if self._ended:
             return
         _end(self._record, grace_seconds, self.popen)
+        self.popen.wait()
         self._ended = True
         self._path.unlink(missing_ok=True)
 

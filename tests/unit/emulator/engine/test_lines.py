@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from emulator.engine.lines import LONGEST, Lines
 from hypothesis import given
 from hypothesis import strategies as st
+
+from itertools import pairwise
+
+from emulator.engine.lines import LONGEST, Lines
 
 
 def cut(*chunks: bytes) -> list[str]:
@@ -21,7 +24,7 @@ def test_where_chunks_end_does_not_matter(text: str, cuts: list[int]) -> None:
     expected = text.split("\n")
     if expected[-1] == "":
         expected.pop()
-    assert cut(*(data[a:b] for a, b in zip(edges, edges[1:], strict=False))) == expected
+    assert cut(*(data[a:b] for a, b in pairwise(edges))) == expected
 
 
 def test_line_ends() -> None:

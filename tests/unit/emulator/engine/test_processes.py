@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from emulator.engine.inherited import inherited
 from emulator.engine.processes import Processes, Program
 
@@ -102,7 +103,7 @@ def test_end_outlives_its_leader(start: Callable[..., Program]) -> None:
         .replace("\ntime.sleep(1000)", "")
     )
     program = start(code)
-    leader, child = family(program)
+    _, child = family(program)
     program.popen.wait(10)
     assert lives(child)
     program.end(10)

@@ -1,0 +1,185 @@
+"""What every engine must do; the fake one too, so that what is tested with it is tested against the truth."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from emulator.engine.fake import FakeEngine, History
+from emulator.engine.port import Container, Engine, Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
+from emulator.engine.venv import VenvEngine
+from emulator.images import Catalogue, ImageDefinition
+
+SLEEP = "import signal, sys, time\nprint('ready', flush=True)\ntime.sleep(1000)"
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
+
+# An image a behaviour: what the fake's script says of it, and a Python program that behaves so.
+BEHAVIOURS = {
+    "prints": (History(("one", "two")), "import sys\nprint('one')\nprint('two', file=sys.stderr)"),
+    "fails": (History(("oh",), code=3), "print('oh')\nraise SystemExit(3)"),
+    "waits": (History(("ready",), runs_until_stopped=True), SLEEP),
+    "stubborn": (History(("ready",), runs_until_stopped=True, ignores_sigterm=True), STUBBORN),
+    "killed": (History(("oh",), code=137), "import os\nprint('oh', flush=True)\nos.kill(os.getpid(), 9)"),
+    "serves": (History(("ready",), runs_until_stopped=True, address="127.0.0.1:1"), SLEEP),
+    "broken": (History(fails_to_start="no"), None),
+}
+
+
+@dataclass(frozen=True)
+class FakeEnvironments:
+    """Every environment is the one of the tests."""
+
+    def python(self, name: str, requirements: Path) -> Path:
+        """The interpreter of the tests."""
+        return Path(sys.executable) if name != "broken" else Path("/nonexistent/python")
+
+
+def venv_engine(tmp_path: Path) -> Engine:
+    """The venv engine, with an image for each behaviour."""
+    images = []
+    for name, (_, code) in BEHAVIOURS.items():
+        command = ("python", "-c", code or "")
+        images.append(ImageDefinition(name, ("latest",), tmp_path / name, {"train": command, "serve": command}))
+    catalogue = Catalogue(tmp_path / "images.toml", tuple(images))
+    return VenvEngine(catalogue, FakeEnvironments(), tmp_path / "processes", tmp_path)
+
+
+def fake_engine(tmp_path: Path) -> Engine:
+    """The fake engine, with the same images."""
+    return FakeEngine({name: history for name, (history, _) in BEHAVIOURS.items()})
+
+
+@pytest.fixture(params=[fake_engine, venv_engine], ids=["fake", "venv"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """Each engine in turn."""
+    make: Callable[[Path], Engine] = request.param
+    return make(tmp_path)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Callable[[str], Work]:
+    """Makes the work of running an image."""
+
+    def work(image: str) -> Work:
+        base = tmp_path / "opt-ml"
+        base.mkdir(exist_ok=True)
+        return Work(f"training-job/{image}/algo-1", image, "serve" if image == "serves" else "train", base)
+
+    return work
+
+
+def until_ready(container: Container) -> list[Event]:
+    """Reads its events in a thread until it has written a line; the list goes on growing until it has ended."""
+    seen: list[Event] = []
+    ready = threading.Event()
+
+    def read() -> None:
+        for event in container.events():
+            seen.append(event)
+            if isinstance(event, Line):
+                ready.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    assert ready.wait(30)
+    return seen
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Polls the condition, at most for ten seconds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_events_in_order(engine: Engine, work: Callable[[str], Work]) -> None:
+    """Started comes first, then the lines of both streams, then Exited with code 0."""
+    container = engine.start(work("prints"))
+    assert list(container.events()) == [Started(), Line("one"), Line("two"), Exited(0)]
+    assert not container.alive()
+
+
+@pytest.mark.parametrize(("image", "code"), [("fails", 3), ("killed", 137)])
+def test_exit_code(engine: Engine, work: Callable[[str], Work], image: str, code: int) -> None:
+    """The exit code is the program's own, and 128 + N for a signal N; the lines before it are all there."""
+    assert list(engine.start(work(image)).events()) == [Started(), Line("oh"), Exited(code)]
+
+
+@pytest.mark.parametrize(("image", "grace", "code"), [("waits", 20, 143), ("stubborn", 0.3, 137), ("waits", 0, 137)])
+def test_stop(engine: Engine, work: Callable[[str], Work], image: str, grace: float, code: int) -> None:
+    """Stop ends it by SIGTERM, or by SIGKILL after the grace, and when it returns nothing runs; again does no harm."""
+    container = engine.start(work(image))
+    seen = until_ready(container)
+    assert container.alive()
+    container.stop(grace)
+    assert not container.alive()
+    container.stop(grace)
+    wait_for(lambda: len(seen) == 3)
+    assert seen == [Started(), Line("ready"), Exited(code)]
+
+
+def test_stop_after_the_end_does_nothing(engine: Engine, work: Callable[[str], Work]) -> None:
+    """The code stays what it was."""
+    container = engine.start(work("fails"))
+    events = list(container.events())
+    container.stop(10)
+    assert events[-1] == Exited(3)
+    assert not container.alive()
+
+
+def test_two_at_once(engine: Engine, work: Callable[[str], Work]) -> None:
+    """Ending one container leaves another of the same image alone."""
+    first, second = engine.start(work("waits")), engine.start(work("waits"))
+    until_ready(first)
+    until_ready(second)
+    first.stop(10)
+    assert second.alive()
+    second.stop(10)
+
+
+def test_address(engine: Engine, work: Callable[[str], Work]) -> None:
+    """`serve` has an address of loopback, `train` has none."""
+    serving = engine.start(work("serves"))
+    until_ready(serving)
+    host, _, port = serving.address.partition(":")
+    assert host.startswith("127.")
+    assert int(port) > 0
+    serving.stop(10)
+    training = engine.start(work("prints"))
+    assert training.address == ""
+    list(training.events())
+
+
+def test_unknown_image(engine: Engine, work: Callable[[str], Work]) -> None:
+    """An image that nobody knows is ImageNotFound, which names it, when preparing and when starting."""
+    with pytest.raises(ImageNotFound, match="unheard-of"):
+        engine.prepare("unheard-of")
+    with pytest.raises(ImageNotFound, match="unheard-of"):
+        engine.start(work("unheard-of"))
+
+
+def test_start_failed(engine: Engine, work: Callable[[str], Work]) -> None:
+    """An image that is there but does not start is StartFailed, which names the work."""
+    with pytest.raises(StartFailed, match="training-job/broken/algo-1"):
+        engine.start(work("broken"))
+
+
+def test_prepare(engine: Engine) -> None:
+    """A known image can be prepared, twice as well."""
+    engine.prepare("prints")
+    engine.prepare("prints")
+
+
+def test_no_leftovers_of_the_living(engine: Engine, work: Callable[[str], Work]) -> None:
+    """What runs now is no leftover."""
+    container = engine.start(work("waits"))
+    until_ready(container)
+    assert engine.remove_leftovers() == []
+    assert container.alive()
+    container.stop(10)

@@ -1,0 +1,137 @@
+"""What only the venv engine does: environments, folders, output of every kind."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
+from emulator.engine.venv import VenvEngine
+from emulator.environments import EnvironmentFailed
+from emulator.images import Catalogue, ImageDefinition
+
+
+class FakeEnvironments:
+    """The interpreter of the tests, or an error."""
+
+    def __init__(self, error: str = "") -> None:
+        self.error = error
+
+    def python(self, name: str, requirements: Path) -> Path:
+        """The interpreter."""
+        if self.error:
+            raise EnvironmentFailed(self.error)
+        return Path(sys.executable)
+
+
+Run = Callable[..., list[Event]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs Python code as an image's `train` or `serve`, to its end."""
+
+    def run(code: str, command: str = "train", **environment: str) -> list[Event]:
+        commands = {command: ("python", "-c", code)}
+        image = ImageDefinition("a", ("latest",), tmp_path / "a", commands, python_path="code of ours")  # type: ignore[arg-type]
+        engine = VenvEngine(
+            Catalogue(tmp_path / "images.toml", (image,)), FakeEnvironments(), tmp_path / "processes", tmp_path
+        )
+        base = tmp_path / "base"
+        base.mkdir()
+        work = Work("a", "a", command, base, environment=environment)  # type: ignore[arg-type]
+        return list(engine.start(work).events())
+
+    return run
+
+
+def texts(events: Sequence[Event]) -> list[str]:
+    """The lines among the events."""
+    return [event.text for event in events if isinstance(event, Line)]
+
+
+def test_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program sees where its tree is and its own settings, and nothing of the user's but the harmless."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the user's")
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    monkeypatch.setenv("LC_TIME", "C")
+    events = run("import json, os; print(json.dumps({**os.environ, 'cwd': os.getcwd()}))", MINE="1", TMPDIR="/mine")
+    seen = json.loads(texts(events)[0])
+    base = tmp_path / "base"
+    assert seen["SAGEMAKER_BASE_DIR"] == seen["cwd"] == str(base)
+    assert Path(seen["HOME"]).is_dir()
+    assert Path(seen["HOME"]).is_relative_to(base)
+    assert seen["PYTHONPATH"] == str(tmp_path / "code of ours")
+    assert seen["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+    assert (seen["MINE"], seen["TMPDIR"], seen["LC_TIME"]) == ("1", "/mine", "C")
+    assert not {"AWS_SECRET_ACCESS_KEY", "PYTHONWARNINGS", "SAGEMAKER_BIND_TO_PORT"} & set(seen)
+
+
+def test_serve_is_told_its_port(tmp_path: Path, run: Run) -> None:
+    """A server finds the port in SAGEMAKER_BIND_TO_PORT, and can bind it."""
+    code = "import os, socket; print(socket.create_server(('127.0.0.1', int(os.environ['SAGEMAKER_BIND_TO_PORT']))))"
+    assert run(code, "serve")[-1] == Exited(0)
+
+
+def test_very_much_output(run: Run) -> None:
+    """100,000 lines arrive, all of them, in a few seconds."""
+    began = time.monotonic()
+    events = run("for i in range(100_000): print('line', i, 'x' * 60)")
+    assert texts(events) == [f"line {i} {'x' * 60}" for i in range(100_000)]
+    assert time.monotonic() - began < 20
+
+
+def test_odd_output(run: Run) -> None:
+    """Bytes that are not UTF-8, empty lines, and a last line without a newline all arrive."""
+    events = run(r"import sys; sys.stdout.buffer.write(b'a\xff\n\nb')")
+    assert events == [Started(), Line("a\ufffd"), Line(""), Line("b"), Exited(0)]
+
+
+def test_no_output(run: Run) -> None:
+    """A program may say nothing."""
+    assert run("pass") == [Started(), Exited(0)]
+
+
+@pytest.mark.parametrize("new_session", [False, True])
+def test_the_end_of_the_program_is_the_end_of_all(run: Run, new_session: bool) -> None:
+    """A child that it left behind, with the pipe in hand, is ended as in a container."""
+    code = f"""
+import subprocess, sys
+def leave(code, **options):
+    return subprocess.Popen([sys.executable, "-c", code], start_new_session={new_session}, **options)
+writer = leave("import time; print(1, flush=True); time.sleep(1000)", stdout=subprocess.PIPE)
+writer.stdout.readline()
+holder = leave("import time; time.sleep(1000)")
+print(writer.pid, holder.pid)
+"""
+    began = time.monotonic()
+    events = run(code)
+    assert events[-1] == Exited(0)
+    assert time.monotonic() - began < 10
+    for pid in texts(events)[0].split():
+        stat = Path(f"/proc/{pid}/stat")
+        assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_an_environment_that_cannot_be_built(tmp_path: Path) -> None:
+    """It is ImageNotFound, with the image and the reason."""
+    image = ImageDefinition("a", ("latest",), tmp_path / "a", {"train": ("python",)})
+    catalogue = Catalogue(tmp_path / "images.toml", (image,))
+    engine = VenvEngine(catalogue, FakeEnvironments("no network"), tmp_path / "processes", tmp_path)
+    with pytest.raises(ImageNotFound, match=r"'host\.example/a:latest'.*no network"):
+        engine.prepare("host.example/a:latest")
+
+
+def test_an_image_without_the_command(run: Run, tmp_path: Path) -> None:
+    """A training image that is asked to serve is StartFailed, which says where a command could be added."""
+    image = ImageDefinition("a", ("latest",), tmp_path / "a", {"train": ("python",)})
+    engine = VenvEngine(
+        Catalogue(tmp_path / "images.toml", (image,)), FakeEnvironments(), tmp_path / "processes", tmp_path
+    )
+    with pytest.raises(StartFailed, match=r"'serve'.*images\.toml"):
+        engine.start(Work("a", "a", "serve", tmp_path))
