@@ -142,6 +142,9 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
+        if self.body_rcv is None:
+            # There is nothing to continue with; waitress 3.0.2 would wait for it for ever (boto3 sends such requests).
+            self.expect_continue = False
         for line in get_header_lines(header_plus.partition(b"\r\n")[2]):
             raw_name, _, raw_value = line.partition(b":")
             name, value = raw_name.decode("latin-1").lower(), raw_value.strip(b" \t").decode("latin-1")
@@ -157,6 +160,16 @@ class _Task(WSGITask):  # type: ignore[misc]
             headers["content-length"] = environ["CONTENT_LENGTH"]  # waitress has joined the chunks
         environ[_HEADERS] = headers
         return environ
+
+    def build_response_header(self) -> bytes:
+        # Waitress capitalises the names, and boto3 makes the keys of S3 metadata from them.
+        names = {name.lower(): name for name, _ in self.response_headers}
+        head: bytes = super().build_response_header()
+        first, *lines = head.decode("latin-1").split("\r\n")
+        for index, line in enumerate(lines):
+            name, colon, value = line.partition(":")
+            lines[index] = names.get(name.lower(), name) + colon + value
+        return "\r\n".join([first, *lines]).encode("latin-1")
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]

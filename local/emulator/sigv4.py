@@ -122,6 +122,10 @@ _MISMATCH = (
     "and signing method. Consult the service documentation for details."
 )
 _BAD_TOKEN = "The security token included in the request is invalid."  # noqa: S105 - AWS's text, not a secret
+_VERSION_2 = (
+    f"The authorization mechanism you have provided is not supported. Please use {_ALGORITHM}. "
+    "(boto3 presigns so when its client has Config(signature_version='s3v4').)"
+)
 _USE_ENV = ' The emulator makes new keys at each start: eval "$(python -m emulator env)" sets them.'
 
 
@@ -189,7 +193,7 @@ def _claim(request: Request) -> _Claim:
     style = style_of(request)
     if authorization is None:
         if "Signature" in query and "AWSAccessKeyId" in query:
-            raise _refused("unsupported", f"Signature Version 2 is not supported. Please use {_ALGORITHM}.", "s3")
+            raise _refused("unsupported", _VERSION_2, "s3")
         text = "Access Denied: the request is not signed" if style == "s3" else "Missing Authentication Token"
         raise _refused("missing", text, style)
     algorithm, _, rest = authorization.partition(" ")
