@@ -16,6 +16,7 @@ from runner.data import DataError
 # The longest cell of The Movies Dataset has about 4 kB; the csv module's own limit (128 kB) is kept.
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def open_text(path: Path, errors: str = "strict") -> Iterator[TextIO]:
             magic = file.read(4)
         if magic == ZIP:
             raise DataError(f"{path}: is a ZIP archive. Unpack it and name the CSV file inside")
+        if magic[:2] in UTF_16:
+            raise DataError(f"{path}, row 1: is UTF-16 text. Save the file as UTF-8")
         opener = gzip.open if magic[:2] == GZIP else open
         with opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="") as text:
             yield text
@@ -50,12 +53,12 @@ def open_text(path: Path, errors: str = "strict") -> Iterator[TextIO]:
 def read_header(path: Path) -> list[str]:
     """Return the names of a CSV file's columns.
 
-    Raises DataError for an empty file, a wrong delimiter, or text that is not UTF-8.
+    Raises DataError for an empty file or a wrong delimiter. Whether the rest is UTF-8 is for its readers to say.
     """
-    with open_text(path) as text:
+    with open_text(path, errors="replace") as text:
         try:
             header = next(csv.reader(text), [])
-        except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
+        except (csv.Error, EOFError, zlib.error) as error:
             raise _unreadable(path, 1, error) from None
     names = [name.strip() for name in header]
     if not any(names):
@@ -83,9 +86,9 @@ def read_rows(path: Path) -> Iterator[Row]:
             for number, record in enumerate(csv.reader(lines), start=1):
                 last_quotes, last_lines = lines.take()
                 if number > 1 and any(cell.strip() for cell in record):
-                    if len(record) < len(names) and last_quotes % 2 and last_lines > 1 and lines.ended():
+                    if last_quotes % 2 and last_lines > 1 and lines.ended():
                         raise DataError(
-                            f"{path}, row {number}, column {names[len(record) - 1]}: a quote is opened "
+                            f"{path}, row {number}, column {names[min(len(record), len(names)) - 1]}: a quote is opened "
                             "and never closed, up to the end of the file. Close it, or download the file again"
                         )
                     cells = dict(zip(names, record + [""] * (len(names) - len(record)), strict=False))

@@ -1,0 +1,198 @@
+"""Ratings: what is read, what is skipped and why, which of several counts, and what a wrong file is told."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner import ratings
+from runner.data import DataError, Tally
+from runner.rating_check import KnownFilms
+from runner.ratings import read_ratings
+
+HEADER = "userId,movieId,rating,timestamp\n"
+GOOD = "1,1,4.0,100\n1,3,4.5,100\n2,1,0.5,100\n2,3,5.0,100\n"
+FILMS = KnownFilms(pd.Series({1: 862, 2: 862, 3: 31357}), pd.Index([4]))
+
+
+def read(path: Path, content: str | bytes) -> tuple[list[tuple[int, int, float]], Tally]:
+    """Write a file, read it, and return its ratings and what was skipped."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    tally = Tally()
+    return list(read_ratings(path, FILMS, tally).itertuples(index=False, name=None)), tally
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a file of ratings goes; its name says nothing."""
+    return tmp_path / "some.csv"
+
+
+GOOD_RATINGS = [(1, 862, 4.0), (1, 31357, 4.5), (2, 862, 0.5), (2, 31357, 5.0)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + GOOD,
+        b"\xef\xbb\xbf" + (HEADER + GOOD).encode(),
+        (HEADER + GOOD).replace("\n", "\r\n"),
+        gzip.compress((HEADER + GOOD).encode()),
+        HEADER + "\n" + GOOD + "\n",
+        HEADER + GOOD.replace("1,1,", '"1","1",'),
+        HEADER + GOOD.replace("100", "2005-04-02 23:53:47"),
+        "rating,movieId,userId\n4.0,1,1\n4.5,3,1\n0.5,1,2\n5.0,3,2\n",
+        "user_id,movie_id,rating\n1,1,4.0\n1,3,4.5\n2,1,0.5\n2,3,5.0\n",
+    ],
+    ids=["plain", "bom", "crlf", "gzip", "blank lines", "quotes", "dates", "other order", "generated"],
+)
+def test_the_same_ratings_are_read_however_they_were_saved(path: Path, content: str | bytes) -> None:
+    """Form and order of the columns do not matter, and nothing is skipped."""
+    rows, tally = read(path, content)
+    assert rows == GOOD_RATINGS
+    assert tally.counts == {}
+
+
+def test_types_are_those_of_a_dataset(path: Path) -> None:
+    """Ids are 64-bit integers, ratings 32-bit floats."""
+    path.write_text(HEADER + GOOD)
+    frame = read_ratings(path, FILMS, Tally())
+    assert [str(kind) for kind in frame.dtypes] == ["int64", "int64", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("x,1,4.0,100", "rating: user id is not a whole number"),
+        ("1.5,1,4.0,100", "rating: user id is not a whole number"),
+        (",1,4.0,100", "rating: user id is not a whole number"),
+        ("3,tt1,4.0,100", "rating: movie id is not a whole number"),
+        ("3,-1,4.0,100", "rating: movie id is not a whole number"),
+        ("3,1,good,100", "rating: not a number"),
+        ("3,1,,100", "rating: not a number"),
+        ("3,1,NaN,100", "rating: not a number"),
+        ("3,1,inf,100", "rating: not a number"),
+        ("3,1", "rating: not a number"),
+        ("3,1,0,100", "rating: outside 0.5 to 5"),
+        ("3,1,5.5,100", "rating: outside 0.5 to 5"),
+        ("3,1,-3,100", "rating: outside 0.5 to 5"),
+        ("3,1,3,5,100", "rating: more cells than columns"),
+        ("3,1,4\xe9,100", "rating: not a number"),
+        ('3,1,"4.0,100', "rating: its film is not in the file of films"),
+        ("3,77,4.0,100", "rating: its film is not in the file of films"),
+        ("3,4,4.0,100", "rating: its film has no tmdbId in the links"),
+    ],
+)
+def test_a_bad_row_is_skipped_counted_and_located(path: Path, line: str, reason: str) -> None:
+    """One bad row costs that row only, and the report can say where it is."""
+    if line.startswith('3,1,"'):
+        line = line.replace("3,1,", "3,78,")  # a quote left open must not swallow the rows below it
+    content = HEADER + "1,1,4.0,100\n1,3,4.5,100\n" + line + "\n2,1,0.5,100\n2,3,5.0,100\n"
+    rows, tally = read(path, content.encode("latin-1"))
+    assert rows == GOOD_RATINGS
+    assert tally.counts == {reason: 1}
+    assert tally.examples[reason].startswith("some.csv, row 4")
+
+
+def test_row_numbers_count_rows_that_were_too_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks, blank lines and rows that pandas leaves out do not shift the numbers of later rows."""
+    monkeypatch.setattr(ratings, "CHUNK", 3)
+    content = HEADER + GOOD + "\n" + "1,2,3,4,5\n" + GOOD.replace("1,", "5,", 1) + "1,2,3,4,5\n\n" + "7,1,bad,1\n"
+    _, tally = read(path, content)
+    assert tally.counts["rating: more cells than columns"] == 2
+    assert tally.examples["rating: more cells than columns"] == "some.csv, row 7"
+    assert tally.examples["rating: not a number"] == "some.csv, row 14, column rating: 'bad'"
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_chunks_make_no_difference(path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """A surprise in a later chunk neither loses nor repeats the rows before it."""
+    monkeypatch.setattr(ratings, "CHUNK", chunk)
+    rows, tally = read(path, HEADER + GOOD + "3,1,bad,1\n3,3,2.0,1\n")
+    assert rows == [*GOOD_RATINGS, (3, 31357, 2.0)]
+    assert tally.counts == {"rating: not a number": 1}
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ("1,1,2.0,50\n1,1,3.0,90\n1,1,4.0,70\n", 3.0),
+        ("1,1,2.0,50\n1,1,3.0,50\n", 3.0),
+        ("1,1,2.0,90\n1,2,3.0,50\n", 2.0),
+        ("1,1,2.0,2005-04-02 23:53:47\n1,1,3.0,2004-04-02 23:53:47\n", 2.0),
+        ("1,1,2.0,5\n1,1,3.0,when\n", 2.0),
+    ],
+    ids=["newest", "same time: last", "merged films", "dates", "unreadable time is oldest"],
+)
+def test_the_newest_of_a_users_ratings_of_a_film_counts(path: Path, lines: str, kept: float) -> None:
+    """Repeated ratings, and ratings of films that the links merge, become one."""
+    rows, tally = read(path, HEADER + lines)
+    assert rows == [(1, 862, kept)]
+    assert tally.counts == {ratings.REPEATED: lines.count("\n") - 1}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 3]), st.integers(1, 10), st.integers(0, 3)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_reading_agrees_with_the_obvious_way(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[int, ...]]
+) -> None:
+    """Whatever the ratings, the newest one for each user and film is what comes out, in order."""
+    path = tmp_path_factory.mktemp("ratings") / "some.csv"
+    content = HEADER + "".join(f"{user},{film},{half / 2},{time}\n" for user, film, half, time in lines)
+    newest: dict[tuple[int, int], tuple[int, float]] = {}
+    for user, film, half, time in lines:
+        key = (user, int(FILMS.ids[film]))
+        if key not in newest or time >= newest[key][0]:
+            newest[key] = (time, half / 2)
+    rows, tally = read(path, content)
+    assert rows == [(*key, rating) for key, (_, rating) in sorted(newest.items())]
+    assert sum(tally.counts.values()) == len(lines) - len(newest)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("movieId,title,genres\n1,a,b\n", "row 1: these are films, not ratings"),
+        ("userId,movieId,timestamp\n1,1,1\n", "row 1: there is no column rating"),
+        ("user_id,film,rating\n1,1,1\n", "row 1: there is no column movie_id"),
+        ("userId;movieId;rating\n1;1;1\n", "row 1, column 1: columns are separated by semicolons"),
+        ("", "row 1: the file is empty"),
+        (HEADER, "row 2: there are no ratings"),
+        (HEADER + "1,1,80,9\n1,3,4,9\n2,1,90,9\n", "row 2, column rating: '80.0': outside 0.5 to 5, and 2 of 3 rows"),
+        (HEADER + "1,1,3,5,9\n1,3,4,0,9\n", "row 2: the rows have more cells than the header"),
+        (HEADER + "1,77,3,9\n1,78,3,9\n", "row 2, column movieId: '77'"),
+    ],
+    ids=["films", "no rating", "no film", "semicolons", "empty", "header", "scale", "decimal comma", "unknown"],
+)
+def test_a_file_that_is_not_what_it_claims_is_refused(path: Path, content: str, expected: str) -> None:
+    """The message names the file, the row and the column."""
+    with pytest.raises(DataError) as error:
+        read(path, content)
+    assert expected in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_cut_gzip_file_is_refused(path: Path) -> None:
+    """Half a download is not taken for a small dataset."""
+    content = gzip.compress((HEADER + "".join(f"{user},1,4.0,{user * 7919}\n" for user in range(5000))).encode())
+    with pytest.raises(DataError, match="Download the file again"):
+        read(path, content[: len(content) // 2])
+
+
+def test_no_warning_escapes(path: Path) -> None:
+    """What pandas warns of is counted, not printed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(path, HEADER + GOOD + "1,2,3,4,5\n")
+    assert caught == []
