@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from model_server import answers, invocations
 from model_server.catalogue import Catalogue, Choice
-from model_server.errors import RequestError
+from model_server.errors import RequestError, UnsupportedMediaTypeError
 from model_server.invocations import Attributes, Invocation
 
 JSON = "application/json"
@@ -63,10 +63,13 @@ class Application:
                 self._under_way -= 1
                 self._idle.notify_all()
 
-    def stop(self, seconds: float) -> bool:
-        """Refuse new requests from now on and wait for those under way; whether they all ended in time."""
+    def refuse(self) -> None:
+        """Answer 503 to every request from now on."""
+        self._stopping = True
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Wait for the requests under way; whether they all ended in time."""
         with self._idle:
-            self._stopping = True
             return self._idle.wait_for(lambda: not self._under_way, seconds)
 
     def _respond(self, request: Request) -> Response:
@@ -75,7 +78,6 @@ class Application:
         try:
             if self._stopping:
                 response = _error(503, "The server is stopping")
-                response.headers["Connection"] = "close"
             else:
                 response, note = self._dispatch(request)
         except RequestError as error:
@@ -87,7 +89,7 @@ class Application:
         except Exception as error:  # noqa: BLE001 - the server must outlive whatever one request does to it
             _log.exception("%s %s failed", request.method, request.path)
             response = _error(500, f"{type(error).__name__}: {error}")
-        if request.path == "/invocations":
+        if request.path == "/invocations" and response.status_code != UnsupportedMediaTypeError.status:
             _use_accept(request.headers.get("Accept"), response)
         if request.path != "/ping":
             milliseconds = (time.perf_counter() - start) * 1000
@@ -104,6 +106,8 @@ class Application:
             answer = invocations.answer(invocation, self._catalogue)
             return Response(answer.body, content_type=JSON), f" {answer.model}"
         name = values["name"]
+        if ":" in name:  # where the method begins, so this is a method that TensorFlow Serving has not
+            raise NotFound
         version = invocations.read_version(values["version"]) if "version" in values else None
         if endpoint == "status":
             return _json(self._catalogue.status(name, version)), ""

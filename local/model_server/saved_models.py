@@ -34,7 +34,7 @@ def find(model_dir: Path) -> tuple[SavedModel, ...]:
         # As AWS's container: only a folder whose name is digits is a version.
         if not (folder.name.isascii() and folder.name.isdigit()):
             continue
-        model = SavedModel(folder.parent.resolve().name, int(folder.name), folder)
+        model = SavedModel(folder.parent.absolute().name, int(folder.name), folder)
         other = found.setdefault((model.name, model.version), model)
         if other is not model:
             raise StartError(

@@ -58,10 +58,13 @@ class Server:
         threading.Thread(target=listener.run, name="http", daemon=True).start()
         threading.Thread(target=self._load_all, args=(models,), name="load", daemon=True).start()
         stop = self._stops.get()
-        if stop.error is not None:
+        if isinstance(stop.error, StartError):
             raise stop.error
+        if stop.error is not None:
+            raise StartError(f"Loading failed: {type(stop.error).__name__}: {stop.error}") from stop.error
+        application.refuse()
         _log.info("Stopping: requests under way have %.0f s to end", STOP_SECONDS)
-        if not application.stop(STOP_SECONDS):
+        if not application.wait_until_idle(STOP_SECONDS):
             _log.warning("Stopping although requests are under way")
         _flush(listener, time.monotonic() + _FLUSH_SECONDS)
         _log.info("Stopped")
@@ -114,6 +117,7 @@ class Server:
                     time.monotonic() - start,
                     ", ".join(servable.signatures) or "none",
                 )
+            _log.info("Ready")
         except Exception as error:  # noqa: BLE001 - handed to the main thread, which raises it
             self._stops.put(Stop(error))
 

@@ -19,6 +19,8 @@ from model_server.signatures import Signature, Tensor
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+_log = logging.getLogger(__name__)
+
 _METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 # TensorFlow Serving's own table, http_server.cc; what is not in it is 500.
@@ -71,10 +73,9 @@ class SessionServable:
             self._session.close()
             raise StartError(f"Cannot load the SavedModel in {path}: {type(error).__name__}: {error}") from error
         graph.finalize()
+        self._all_definitions = dict(meta_graph.signature_def)
         self._definitions = {
-            name: definition
-            for name, definition in meta_graph.signature_def.items()
-            if definition.method_name in _METHODS  # not __saved_model_init_op and its like
+            name: definition for name, definition in self._all_definitions.items() if _can_run(name, definition)
         }
         self.signatures: Mapping[str, Signature] = {
             name: Signature(
@@ -96,6 +97,8 @@ class SessionServable:
         except self._op_error as error:
             status = _STATUS.get(self._code_names.get(error.error_code, ""), 500)
             raise PredictionError(_first_part(error.message), status) from error
+        except ValueError as error:  # the graph's own placeholder is narrower than the signature says
+            raise PredictionError(_first_part(str(error)), 400) from error
         return dict(zip(sorted(definition.outputs), values, strict=True))
 
     def definitions(self) -> dict[str, Any]:
@@ -106,7 +109,7 @@ class SessionServable:
             name: json_format.MessageToDict(
                 definition, including_default_value_fields=True, preserving_proto_field_name=True
             )
-            for name, definition in sorted(self._definitions.items())
+            for name, definition in sorted(self._all_definitions.items())
         }
 
     def close(self) -> None:
@@ -118,6 +121,16 @@ class SessionServable:
         feeds = [definition.inputs[name].name for name in sorted(definition.inputs)]
         made: Callable[..., list[Any]] = self._session.make_callable(fetches, feeds)
         return made
+
+
+def _can_run(name: str, definition: Any) -> bool:
+    if definition.method_name not in _METHODS:  # __saved_model_init_op and its like
+        return False
+    infos = [*definition.inputs.values(), *definition.outputs.values()]
+    if all(info.WhichOneof("encoding") == "name" for info in infos):
+        return True
+    _log.warning("The signature %s is left out: it has sparse or composite tensors, which have no JSON form", name)
+    return False
 
 
 def _tensors(infos: Mapping[str, Any], tf: Any) -> dict[str, Tensor]:
@@ -133,5 +146,5 @@ def _shape(info: Any) -> tuple[int | None, ...] | None:
 
 
 def _first_part(message: str) -> str:
-    """TensorFlow's reason without the stack trace of the graph's construction that follows it."""
-    return " ".join(message.split("\n\n")[0].split())
+    """TensorFlow's reason, without its heading and the stack trace of the graph's construction."""
+    return " ".join(message.removeprefix("Graph execution error:").strip().split("\n\n")[0].split())

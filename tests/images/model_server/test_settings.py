@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from model_server.errors import StartError
+from model_server.settings import from_environment
+
+
+def test_defaults() -> None:
+    """Loopback, port 8080, /opt/ml and a thread a processor, but four at least."""
+    settings = from_environment({}, 2)
+    assert (settings.model_dir, settings.host, settings.port) == (Path("/opt/ml/model"), "127.0.0.1", 8080)
+    assert settings.threads == 4
+    assert from_environment({}, 64).threads == 64
+    assert settings.default_model_name is None
+    assert settings.without_meaning == ()
+
+
+def test_the_environment_is_used() -> None:
+    """Every variable with a meaning arrives."""
+    settings = from_environment(
+        {
+            "SAGEMAKER_BASE_DIR": "/somewhere",
+            "SAGEMAKER_BIND_TO_PORT": "9000",
+            "MODEL_SERVER_HOST": "0.0.0.0",
+            "MODEL_SERVER_THREADS": "3",
+            "SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "half",
+            "SAGEMAKER_TFS_INTER_OP_PARALLELISM": "1",
+            "SAGEMAKER_TFS_INTRA_OP_PARALLELISM": "2",
+            "SAGEMAKER_MULTI_MODEL": "False",
+        },
+        2,
+    )
+    assert settings.model_dir == Path("/somewhere/model")
+    assert (settings.host, settings.port, settings.threads) == ("0.0.0.0", 9000, 3)
+    assert settings.default_model_name == "half"
+    assert (settings.inter_op_threads, settings.intra_op_threads) == (1, 2)
+    assert settings.without_meaning == ()
+
+
+def test_variables_without_meaning_are_collected() -> None:
+    """What steers nginx, gunicorn or tensorflow_model_server is named, what is not the container's is not."""
+    settings = from_environment(
+        {
+            "SAGEMAKER_TFS_ENABLE_BATCHING": "true",
+            "SAGEMAKER_GUNICORN_WORKERS": "2",
+            "SAGEMAKER_SAFE_PORT_RANGE": "1-2",
+            "SAGEMAKER_PROGRAM": "x.py",
+            "PATH": "/bin",
+        },
+        2,
+    )
+    assert settings.without_meaning == (
+        "SAGEMAKER_GUNICORN_WORKERS",
+        "SAGEMAKER_SAFE_PORT_RANGE",
+        "SAGEMAKER_TFS_ENABLE_BATCHING",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAGEMAKER_BIND_TO_PORT", "65536"),
+        ("SAGEMAKER_BIND_TO_PORT", "-1"),
+        ("SAGEMAKER_BIND_TO_PORT", "²"),
+        ("MODEL_SERVER_THREADS", "0"),
+        ("SAGEMAKER_TFS_INTRA_OP_PARALLELISM", "many"),
+        ("SAGEMAKER_MULTI_MODEL", "yes"),
+        ("SAGEMAKER_MULTI_MODEL", "true"),
+    ],
+)
+def test_values_that_cannot_be_used_are_named(name: str, value: str) -> None:
+    """The message names the variable, and the value where that is the problem."""
+    with pytest.raises(StartError, match=f"^{name}"):
+        from_environment({name: value}, 2)
