@@ -68,17 +68,14 @@ class Server:
                 return
             if self._thread.is_alive():
                 self._waitress.trigger.pull_trigger(lambda: wasyncore.dispatcher.close(self._waitress))
-            dispatcher = self._waitress.task_dispatcher
-            dispatcher.shutdown(timeout=grace_seconds)
+            self._waitress.task_dispatcher.shutdown(timeout=grace_seconds)
             self._flush(time.monotonic() + _FLUSH_SECONDS)
             self._ended.set()
             if self._thread.is_alive():
                 self._waitress.pull_trigger()
                 self._thread.join()
-            trigger = self._waitress.trigger
-            if dispatcher.threads:
-                # Those threads will yet write to the trigger's descriptor; it must not be another file's by then.
-                self._sockets.pop(trigger.fileno(), None)
+            # A thread that did not end in time will yet write to this descriptor, which may be another file's by then.
+            self._waitress.pull_trigger = lambda: None
             wasyncore.close_all(self._sockets)
 
     def _flush(self, deadline: float) -> None:
@@ -115,7 +112,7 @@ class Server:
             body = response.body
         without_body = response.status in _WITHOUT_BODY
         if without_body:
-            # Else waitress finds fewer bytes than announced, and closes the connection.
+            # Else waitress warns that it finds fewer bytes than announced.
             headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         if without_body or request.method == "HEAD":
             close = getattr(body, "close", None)

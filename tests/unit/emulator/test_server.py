@@ -1,0 +1,278 @@
+"""The server over raw sockets: what comes in, what goes out, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from emulator.http import Request, Response
+from emulator.server import Server
+
+
+@contextmanager
+def serving(handler: Callable[[Request], Response], *, threads: int = 8) -> Iterator[Server]:
+    """A started server that is stopped in the end."""
+    server = Server(handler, threads=threads)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(grace_seconds=0.2)
+
+
+def exchange(server: Server, raw: bytes) -> bytes:
+    """All that the server answers until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(raw)
+        received = b""
+        while block := connection.recv(65536):
+            received += block
+    return received
+
+
+def test_the_request_arrives_as_it_was_sent() -> None:
+    """The target raw, header names with underscores, repeated headers joined, the body at its start."""
+    seen: list[tuple[Request, bytes]] = []
+
+    def handle(request: Request) -> Response:
+        seen.append((request, request.read()))
+        return Response(200)
+
+    with serving(handle) as server:
+        exchange(
+            server,
+            b"PUT //a%2fb/../c%20d?x=%zz&y HTTP/1.1\r\nHost: h:1\r\nx-amz-meta-a_b: 1\r\nX-Two:  a\r\nX-Two: b \r\n"
+            b"X-Forwarded-For: 10.0.0.1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
+        )
+    [(request, body)] = seen
+    assert (request.method, request.target, body, request.length) == ("PUT", "//a%2fb/../c%20d?x=%zz&y", b"abc", 3)
+    assert (request.path, request.query_string) == ("//a%2fb/../c%20d", "x=%zz&y")
+    assert request.headers == {
+        "host": "h:1",
+        "x-amz-meta-a_b": "1",
+        "x-two": "a, b",
+        "x-forwarded-for": "10.0.0.1",
+        "content-length": "3",
+        "connection": "close",
+    }
+
+
+def test_chunks_are_joined() -> None:
+    """A chunked body arrives with its length."""
+
+    def handle(request: Request) -> Response:
+        assert "transfer-encoding" not in request.headers
+        return Response(200, {}, request.headers["content-length"].encode() + request.read())
+
+    with serving(handle) as server:
+        answer = exchange(
+            server,
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            b"2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n",
+        )
+    assert answer.endswith(b"\r\n\r\n5abcde")
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_clients_that_expect_to_continue(length: int) -> None:
+    """They get their 100 where a body is to come, and never wait where none is (waitress would let them)."""
+    with (
+        serving(lambda request: Response(200, {}, request.read())) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection,
+    ):
+        connection.sendall(
+            b"PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\n"
+            + f"Content-Length: {length}\r\n\r\n".encode()
+        )
+        if length:
+            assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(b"abc")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_header_names_keep_their_spelling() -> None:
+    """Clients make metadata keys from them."""
+    with serving(lambda _: Response(200, {"x-amz-meta-a_B-c": "v: w"})) as server:
+        answer = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert b"\r\nx-amz-meta-a_B-c: v: w\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("method", "response", "length"),
+    [
+        ("HEAD", Response(200, {"Content-Length": "1234567"}), "1234567"),
+        ("HEAD", Response(200, {}, b"abc"), "3"),
+        ("GET", Response(200, {"Content-Length": "4"}, [b"ab", b"cd"]), "4"),
+        ("GET", Response(424, {}, b"x"), "1"),
+        ("GET", Response(599, {}, b"x"), "1"),
+    ],
+)
+def test_answers_with_and_without_a_body_keep_the_connection(
+    method: str, response: Response, length: str | None
+) -> None:
+    """The second request on the same connection is answered as well."""
+    with serving(lambda _: response) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        for _ in range(2):
+            connection.request(method, "/")
+            first_socket = connection.sock
+            answer = connection.getresponse()
+            answer.read()
+            assert (answer.status, answer.getheader("Content-Length")) == (response.status, length)
+            assert connection.sock is first_socket
+            assert connection.sock is not None
+        connection.close()
+
+
+@pytest.mark.parametrize("response", [Response(304, {"Content-Length": "77"}), Response(204)])
+def test_answers_that_cannot_have_a_body(response: Response, caplog: pytest.LogCaptureFixture) -> None:
+    """They end with their headers, and without a complaint."""
+    with serving(lambda _: response) as server:
+        answer = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"Content-Length" not in answer
+    assert caplog.text == ""
+
+
+def test_a_stream_without_a_length_is_chunked_and_closed() -> None:
+    """The stream's own resources are given back."""
+    closed = threading.Event()
+
+    class FakeStream:
+        def __iter__(self) -> Iterator[bytes]:
+            yield from (b"ab", b"cd")
+
+        def close(self) -> None:
+            closed.set()
+
+    with serving(lambda _: Response(200, {}, FakeStream())) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"abcd"
+        connection.close()
+    assert closed.wait(5)
+
+
+def test_a_handler_that_fails_answers_500(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a word of the traceback, which the log has."""
+
+    def handle(_: Request) -> Response:
+        raise RuntimeError("inner detail")
+
+    with caplog.at_level(logging.ERROR), serving(handle) as server:
+        answer = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"inner detail" not in answer
+    assert "inner detail" in caplog.text
+
+
+def test_large_bodies_are_on_disk() -> None:
+    """What is over a megabyte is not in memory when the handler gets it."""
+    kinds: list[bool] = []
+
+    def handle(request: Request) -> Response:
+        kinds.append(isinstance(request.body, io.BytesIO))
+        return Response(200)
+
+    with serving(handle) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("PUT", "/", bytes(2 * 1024 * 1024))
+        assert connection.getresponse().read() == b""
+        connection.close()
+    assert kinds == [False]
+
+
+def test_slow_handlers_do_not_hold_up_others() -> None:
+    """While some run, others are answered."""
+    go = threading.Event()
+
+    def handle(request: Request) -> Response:
+        if request.path == "/slow":
+            go.wait(30)
+        return Response(200, {}, request.path.encode())
+
+    with serving(handle) as server:
+        slow = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(4)]
+        for connection in slow:
+            connection.request("GET", "/slow")
+        assert exchange(server, b"GET /quick HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").endswith(b"/quick")
+        go.set()
+        for connection in slow:
+            assert connection.getresponse().read() == b"/slow"
+            connection.close()
+
+
+def test_stop_lets_running_requests_end() -> None:
+    """An answer that is under way is delivered; new connections are refused meanwhile."""
+    started, go = threading.Event(), threading.Event()
+
+    def handle(_: Request) -> Response:
+        started.set()
+        go.wait(30)
+        return Response(200, {}, b"done")
+
+    server = Server(handle, threads=2)
+    server.start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", "/")
+    assert started.wait(10)
+    stopping = threading.Thread(target=server.stop, kwargs={"grace_seconds": 20})
+    stopping.start()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", server.port), timeout=1).close()
+        except (ConnectionRefusedError, ConnectionResetError):  # reset: it was in the queue when that closed
+            break
+    else:
+        pytest.fail("new connections are still accepted")
+    go.set()
+    assert connection.getresponse().read() == b"done"
+    stopping.join(10)
+    assert not stopping.is_alive()
+    connection.close()
+
+
+def test_stop_is_bounded() -> None:
+    """Neither idle connections nor a request that never ends hold it up; a second stop does nothing."""
+    started, go = threading.Event(), threading.Event()
+
+    def handle(request: Request) -> Response:
+        if request.path == "/endless":
+            started.set()
+            go.wait(60)
+        return Response(200)
+
+    server = Server(handle, threads=4)
+    server.start()
+    idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    idle.request("GET", "/")
+    idle.getresponse().read()
+    endless = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    endless.request("GET", "/endless")
+    assert started.wait(10)
+    begun = time.monotonic()
+    server.stop(grace_seconds=0.3)
+    server.stop()
+    assert time.monotonic() - begun < 3
+    with pytest.raises(OSError):  # noqa: PT011 - reset or closed: the connection is gone either way
+        endless.getresponse()
+    go.set()
+    idle.close()
+    endless.close()
+
+
+def test_a_server_that_was_never_started_can_be_stopped() -> None:
+    """So that a failed start can be cleaned up."""
+    server = Server(lambda _: Response(200))
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=1)

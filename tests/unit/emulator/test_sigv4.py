@@ -1,0 +1,264 @@
+"""Signatures made by botocore's signers, whole and broken."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore import auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as SignersCredentials
+
+from emulator.http import Request
+from emulator.sigv4 import Credentials, Refused, Scope, Verifier
+
+KEYS = Credentials("AKIAREHEARSAL0000001", "secret/+=")
+HOST = "127.0.0.1:4566"
+JSON = {"X-Amz-Target": "SageMaker.ListModels", "Content-Type": "application/x-amz-json-1.1"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is to be signed, and with what."""
+
+    service: str = "sagemaker"
+    method: str = "POST"
+    target: str = "/"
+    body: bytes = b"{}"
+    access_key: str = KEYS.access_key_id
+    secret: str = KEYS.secret_access_key
+    token: str | None = None
+
+
+def sign(call: Call, headers: dict[str, str], signer: Callable[..., Any]) -> Request:
+    """The request as botocore signs it, now."""
+    keys = SignersCredentials(call.access_key, call.secret, call.token)
+    request = AWSRequest(call.method, f"http://{HOST}{call.target}", headers={"Host": HOST, **headers}, data=call.body)
+    signer(keys, call.service, "eu-west-1").add_auth(request)
+    parts = urlsplit(request.url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    sent = {name.lower(): value for name, value in request.headers.items()}
+    return Request(call.method, target, sent, io.BytesIO(call.body), len(call.body))
+
+
+def by_header(call: Call, headers: dict[str, str] = JSON) -> Request:
+    """Signed in the Authorization header."""
+    return sign(call, headers, auth.S3SigV4Auth if call.service == "s3" else auth.SigV4Auth)
+
+
+def presigned(call: Call) -> Request:
+    """Signed in the query, for a minute."""
+
+    def signer(*arguments: Any) -> Any:
+        kind = auth.S3SigV4QueryAuth if call.service == "s3" else auth.SigV4QueryAuth
+        return kind(*arguments, expires=60)
+
+    # Botocore would move a body into the query; what is sent to a presigned URL is not known when it is made.
+    url = sign(replace(call, body=b""), {}, signer)
+    return replace(url, body=io.BytesIO(call.body), length=len(call.body))
+
+
+S3 = Call(service="s3", method="PUT", target="/bucket/odd%20key//%2B?x=%C3%BC&partNumber=1", body=b"data")
+
+
+def refusal(request: Request, *, minutes: float = 0) -> tuple[int, str]:
+    """Status and code of the refusal, by a clock that is so many minutes ahead."""
+    with pytest.raises(Refused) as caught:
+        Verifier(KEYS, lambda: datetime.now(UTC) + timedelta(minutes=minutes)).verify(request)
+    return caught.value.status, caught.value.code
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        by_header(Call()),
+        by_header(Call(service="sts", body=b"Action=GetCallerIdentity"), FORM),
+        by_header(Call(target="/endpoints/a%2Fb/invocations?b=2&a=1&a=0", body=b"")),
+        by_header(Call(), {**JSON, "X-Amz-Meta-Spaces": "  a   b "}),
+        by_header(S3, {}),
+        presigned(S3),
+        presigned(replace(S3, method="GET", body=b"")),
+    ],
+)
+def test_accepts_what_botocore_signs(request_: Request) -> None:
+    """Headers or query, S3 or not; the body is at its start afterwards."""
+    scope = Verifier(KEYS).verify(request_)
+    assert scope.region == "eu-west-1"
+    assert scope.service in ("sagemaker", "sts", "s3")
+    assert request_.body.tell() == 0
+
+
+def test_accepts_a_presigned_query_call() -> None:
+    """As STS's GetCallerIdentity is presigned, to be sent by somebody else."""
+    call = Call(service="sts", method="GET", target="/?Action=GetCallerIdentity&Version=2011-06-15", body=b"")
+    assert Verifier(KEYS).verify(presigned(call)) == Scope("sts", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("service", "headers", "code"),
+    [
+        ("sagemaker", JSON, "InvalidSignatureException"),
+        ("sts", FORM, "SignatureDoesNotMatch"),
+        ("s3", {}, "SignatureDoesNotMatch"),
+        ("lambda", {}, "InvalidSignatureException"),
+    ],
+)
+def test_a_wrong_secret(service: str, headers: dict[str, str], code: str) -> None:
+    """Every protocol has its own code."""
+    assert refusal(by_header(Call(service=service, secret="other"), headers)) == (403, code)
+
+
+@pytest.mark.parametrize(
+    ("service", "headers", "code"),
+    [
+        ("sagemaker", JSON, "UnrecognizedClientException"),
+        ("sts", FORM, "InvalidClientTokenId"),
+        ("s3", {}, "InvalidAccessKeyId"),
+    ],
+)
+def test_an_unknown_key(service: str, headers: dict[str, str], code: str) -> None:
+    """As AWS reports it."""
+    assert refusal(by_header(Call(service=service, access_key="AKIAOTHER"), headers)) == (403, code)
+
+
+def test_a_session_token_that_was_never_given() -> None:
+    """A left-over AWS_SESSION_TOKEN is named, not taken for a wrong secret."""
+    assert refusal(by_header(Call(token="left over"))) == (403, "UnrecognizedClientException")
+    assert refusal(by_header(replace(S3, token="left over"), {})) == (400, "InvalidToken")
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda signed: replace(signed, method="GET"),
+        lambda signed: replace(signed, target="/?a=b"),
+        lambda signed: replace(signed, headers={**signed.headers, "x-amz-target": "SageMaker.DeleteModel"}),
+        lambda signed: replace(signed, headers={**signed.headers, "x-amz-added": "later"}),
+        lambda signed: replace(signed, body=io.BytesIO(b"[]")),
+        lambda signed: replace(signed, headers={**signed.headers, "host": "elsewhere:1"}),
+    ],
+)
+def test_nothing_that_is_signed_can_be_changed(tamper: Callable[[Request], Request]) -> None:
+    """Method, query, header, host and body are covered; x-amz- headers cannot be added."""
+    assert refusal(tamper(by_header(Call()))) == (403, "InvalidSignatureException")
+
+
+def test_a_body_that_is_not_the_signed_one() -> None:
+    """S3 states the body's hash in a header, and AWS has a code for it."""
+    signed = by_header(S3, {})
+    assert refusal(replace(signed, body=io.BytesIO(b"DATA"))) == (400, "XAmzContentSHA256Mismatch")
+
+
+@pytest.mark.parametrize("stated", ["UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"])
+def test_a_payload_may_be_unsigned(stated: str) -> None:
+    """Then the body is not even read."""
+
+    class Signer(auth.S3SigV4Auth):  # type: ignore[misc]
+        def payload(self, request: AWSRequest) -> str:
+            return stated
+
+    signed = sign(S3, {}, Signer)
+    body = io.BytesIO(b"anything")
+    body.read = None  # type: ignore[assignment, method-assign]
+    assert Verifier(KEYS).verify(replace(signed, body=body)).service == "s3"
+
+
+@pytest.mark.parametrize("minutes", [-16, 16])
+def test_a_clock_that_is_off(minutes: int) -> None:
+    """More than 15 minutes either way are refused; 14 are not."""
+    assert refusal(by_header(Call()), minutes=minutes) == (403, "InvalidSignatureException")
+    assert refusal(by_header(S3, {}), minutes=minutes) == (403, "RequestTimeTooSkewed")
+    Verifier(KEYS, lambda: datetime.now(UTC) + timedelta(minutes=minutes * 14 / 16)).verify(by_header(Call()))
+
+
+def test_a_presigned_url_expires() -> None:
+    """After its own time, not after 15 minutes; and it is not valid before."""
+    assert refusal(presigned(S3), minutes=1.1) == (403, "AccessDenied")
+    assert refusal(presigned(S3), minutes=-16) == (403, "RequestTimeTooSkewed")
+
+
+def test_a_presigned_url_cannot_be_prolonged() -> None:
+    """Its lifetime is signed, and AWS allows a week at most."""
+    signed = presigned(S3)
+    assert refusal(replace(signed, target=signed.target.replace("Expires=60", "Expires=600"))) == (
+        403,
+        "SignatureDoesNotMatch",
+    )
+    assert refusal(replace(signed, target=signed.target.replace("Expires=60", "Expires=604801")))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "expected"),
+    [
+        ("/", {"x-amz-target": "SageMaker.ListModels"}, (403, "MissingAuthenticationTokenException")),
+        ("/endpoints/e/invocations", {}, (403, "MissingAuthenticationTokenException")),
+        ("/", {"content-type": "application/x-www-form-urlencoded"}, (403, "MissingAuthenticationToken")),
+        ("/bucket/key", {}, (403, "AccessDenied")),
+        ("/bucket/key?AWSAccessKeyId=A&Signature=b&Expires=1", {}, (400, "InvalidRequest")),
+        ("/bucket/key", {"authorization": "AWS key:signature"}, (400, "InvalidRequest")),
+        ("/bucket/key", {"authorization": "AWS4-ECDSA-P256-SHA256 Credential=x"}, (400, "InvalidRequest")),
+        ("/bucket/key", {"authorization": "Basic eDp5"}, (400, "InvalidRequest")),
+        ("/bucket/key", {"authorization": "AWS4-HMAC-SHA256 "}, (400, "AuthorizationHeaderMalformed")),
+        ("/bucket/key?X-Amz-Algorithm=AWS4-HMAC-SHA256", {}, (400, "AuthorizationHeaderMalformed")),
+        ("/", {"x-amz-target": "a.B", "authorization": ""}, (403, "IncompleteSignatureException")),
+    ],
+)
+def test_unsigned_and_otherwise_signed(target: str, headers: dict[str, str], expected: tuple[int, str]) -> None:
+    """Nothing but Signature Version 4 opens the door, and the answer is in the client's protocol."""
+    assert refusal(Request("POST", target, {"host": HOST, **headers}, io.BytesIO())) == expected
+
+
+@pytest.mark.parametrize(
+    "credential",
+    ["AKIA", "AKIA/20240101/us-east-1/s3", "AKIA/20240101/us-east-1/s3/aws5_request", f"{KEYS.access_key_id}////"],
+)
+def test_a_malformed_scope(credential: str) -> None:
+    """No part of a credential scope may be missing."""
+    value = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"
+    headers = {"host": HOST, "authorization": value, "x-amz-date": "20240101T000000Z", **JSON}
+    request = Request("POST", "/", {name.lower(): text for name, text in headers.items()}, io.BytesIO())
+    assert refusal(request) == (403, "IncompleteSignatureException")
+
+
+def test_host_must_be_signed() -> None:
+    """Else a signature for one place could be used at another."""
+    signed = by_header(Call())
+    weak = signed.headers["authorization"].replace("host;", "")
+    assert refusal(replace(signed, headers={**signed.headers, "authorization": weak})) == (
+        403,
+        "IncompleteSignatureException",
+    )
+
+
+def test_the_date_must_be_the_scopes() -> None:
+    """A date outside of the form, or of another day than the scope's, is refused."""
+    signed = by_header(Call())
+    for date in ("yesterday", "19990101T000000Z"):
+        assert refusal(replace(signed, headers={**signed.headers, "x-amz-date": date}))[0] == 403
+
+
+def test_secrets_are_not_printed() -> None:
+    """The keys can be logged by accident; the secret cannot."""
+    assert KEYS.secret_access_key not in repr(KEYS)
+
+
+def test_a_large_body_is_hashed_in_pieces() -> None:
+    """Never more than a block at once is read."""
+    body = bytes(3 * 1024 * 1024)
+    signed = by_header(replace(S3, body=body), {})
+    assert signed.headers["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
+
+    class FakeLargeFile(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert 0 < size <= 1024 * 1024
+            return super().read(size)
+
+    Verifier(KEYS).verify(replace(signed, body=FakeLargeFile(body)))
