@@ -32,6 +32,7 @@ class Endpoints:
         self._choose = choose  # 0 <= x < 1: picks the variant of an invocation
         self._deployments: dict[str, Deployment] = {}
         self._lock = threading.Lock()
+        self._closing = False
 
     def start(self, name: str) -> None:
         """Bring the endpoint of that name, which has just been stored, into service."""
@@ -71,6 +72,7 @@ class Endpoints:
     def shut_down(self, seconds: float) -> None:
         """End every container, and wait at most that long for all of them."""
         with self._lock:
+            self._closing = True
             deployments = dict(self._deployments)
         threads = [
             threading.Thread(target=self._end, args=(name, deployment), daemon=True)
@@ -86,7 +88,11 @@ class Endpoints:
         endpoint = self._services.store.get(Kind.ENDPOINT, name)
         deployment = Deployment(self._services, self._health, endpoint)
         with self._lock:
-            self._deployments[name] = deployment
+            if not self._closing:
+                self._deployments[name] = deployment
+        if self._closing:
+            self._fail(name, LOST)
+            return
         try:
             deployment.start(failed=lambda reason: self._in_thread("fail", name, lambda n: self._give_up(n, reason)))
         except DeploymentFailed as error:

@@ -20,13 +20,16 @@ class TrainingJobs:
         self._services = services
         self._running: dict[str, tuple[TrainingRun, threading.Thread]] = {}
         self._lock = threading.Lock()
+        self._closing = False
 
     def start(self, name: str) -> None:
-        """Run the job of that name, which has just been stored."""
+        """Run the job of that name, which has just been stored; while shutting down it ends at once."""
         run = TrainingRun(self._services, name)
         thread = threading.Thread(target=self._run, args=(name, run), name=f"training job {name}", daemon=True)
         with self._lock:
             self._running[name] = run, thread
+            if self._closing:
+                run.shut_down()
         thread.start()
 
     def stop(self, name: str) -> Resource:
@@ -58,9 +61,10 @@ class TrainingJobs:
     def shut_down(self, seconds: float) -> None:
         """Stop every running job, and wait at most that long for all of them."""
         with self._lock:
+            self._closing = True
             running = list(self._running.values())
         for run, _ in running:
-            run.shut_down()
+            threading.Thread(target=run.shut_down, daemon=True).start()
         deadline = self._services.clock.monotonic() + seconds
         for _, thread in running:
             thread.join(max(0.0, deadline - self._services.clock.monotonic()))

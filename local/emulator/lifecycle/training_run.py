@@ -38,6 +38,7 @@ class TrainingRun:
         self._name = name
         self._base = services.work_dir / f"training-job-{name}"
         self._wake = threading.Event()  # stop, shut down, or the container's end
+        self._container: Container | None = None
         self._stop_requested = False
         self._shut_down = False
         self._timed_out = False
@@ -50,9 +51,11 @@ class TrainingRun:
         self._wake.set()
 
     def shut_down(self) -> None:
-        """End it now: nothing is uploaded."""
+        """End it now: nothing is uploaded. Blocks while the container ends."""
         self._shut_down = True
         self.stop()
+        if self._container is not None:  # its watchdog may be giving it two minutes already
+            self._container.stop(self._services.shutdown_grace_seconds)
 
     def run(self) -> None:
         """From Starting to an end; every outcome is one, a mistake of ours included."""
@@ -98,7 +101,7 @@ class TrainingRun:
         )
         self._enter("Training", states.TRAINING)
         try:
-            container = self._services.engine.start(self._container(job))
+            container = self._container = self._services.engine.start(self._work_of(job))
         except (ImageNotFound, StartFailed) as error:
             raise _Failure(f"ClientError: The training container could not be started. {error}") from error
         try:
@@ -165,7 +168,7 @@ class TrainingRun:
 
     # The pieces
 
-    def _container(self, job: Resource) -> Work:
+    def _work_of(self, job: Resource) -> Work:
         environment = {
             **job.document.get("Environment", {}),
             "TRAINING_JOB_NAME": self._name,

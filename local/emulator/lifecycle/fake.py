@@ -1,0 +1,83 @@
+"""Storage, logs and health checks that only seem to be: for tests of the life cycles and of what is above them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from emulator.lifecycle.ports import StorageError
+
+
+class FakeStorage:
+    """Objects in a dictionary by URI. A URI in `broken` can be neither read nor written."""
+
+    def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
+        self.objects = dict(objects or {})
+        self.broken: set[str] = set()
+
+    def download_channel(self, channel: Mapping[str, Any], destination: Path) -> None:
+        """Every object below the channel's URI, as a file of its last name."""
+        prefix = channel["DataSource"]["S3DataSource"]["S3Uri"]
+        found = [uri for uri in self.objects if uri.startswith(prefix)]
+        if not found:
+            raise StorageError(f'No S3 objects found under S3 URL "{prefix}" given in input data source.')
+        for uri in found:
+            self.download(uri, destination / uri.rpartition("/")[2])
+
+    def download(self, uri: str, destination: Path) -> None:
+        """One object into the file."""
+        if uri in self.broken or uri not in self.objects:
+            raise StorageError(f"{uri}: Not Found")
+        destination.write_bytes(self.objects[uri])
+
+    def upload(self, path: Path, uri: str) -> None:
+        """Keep what is in the file."""
+        if uri in self.broken:
+            raise StorageError(f"{uri}: The specified bucket does not exist")
+        self.objects[uri] = path.read_bytes()
+
+
+class FakeLogs:
+    """The lines by group and stream, and which of them were flushed."""
+
+    def __init__(self) -> None:
+        self.lines: dict[tuple[str, str], list[str]] = {}
+        self.flushed: dict[tuple[str, str], int] = {}
+
+    def open(self, group: str, stream: str) -> FakeLogStream:
+        """The stream of that name."""
+        self.lines.setdefault((group, stream), [])
+        return FakeLogStream(self, (group, stream))
+
+
+class FakeLogStream:
+    """Where the lines of one container go."""
+
+    def __init__(self, logs: FakeLogs, key: tuple[str, str]) -> None:
+        self._logs, self._key = logs, key
+
+    def write(self, line: str) -> None:
+        """Keep it."""
+        self._logs.lines[self._key].append(line)
+
+    def flush(self, seconds: float) -> None:
+        """Remember how many lines there were."""
+        self._logs.flushed[self._key] = len(self._logs.lines[self._key])
+
+
+class FakeHealth:
+    """Healthy after that many pings; `healthy` may be set to False to have every ping fail."""
+
+    def __init__(self, after: int = 1) -> None:
+        self._after = after
+        self._lock = threading.Lock()
+        self.pings = 0
+        self.healthy = True
+
+    def ping(self, address: str) -> bool:
+        """Whether it has been asked often enough."""
+        with self._lock:
+            self.pings += 1
+            return self.healthy and self.pings >= self._after

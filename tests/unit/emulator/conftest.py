@@ -1,0 +1,89 @@
+"""The parts of an emulator without sockets, processes and real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from emulator.account import Account
+from emulator.clock import FakeClock
+from emulator.engine.fake import FakeEngine, History
+from emulator.lifecycle.fake import FakeHealth, FakeLogs, FakeStorage
+from emulator.lifecycle.health import ContainerClient
+from emulator.lifecycle.hosting import Endpoints
+from emulator.lifecycle.ports import Services
+from emulator.lifecycle.training import TrainingJobs
+from emulator.operations.context import Context
+from emulator.operations.paging import Tokens
+from emulator.store.memory import MemoryStore
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.14.1-cpu-py310"
+DATA = "s3://bucket/train/data.csv"
+
+
+def poll(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
+    """Look until the condition holds; the test fails when it never does."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.002)
+    return value
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Callable[..., SimpleNamespace]:
+    """Makes the life cycles over fakes: give it the engine's script, and optionally a storage and a health check."""
+
+    def make(
+        history: History | None = None, *, storage: Any = None, health: Any = None, **more: Any
+    ) -> SimpleNamespace:
+        clock, store, logs = FakeClock(), MemoryStore(), FakeLogs()
+        engine = FakeEngine({IMAGE: history or History()})
+        storage = storage or FakeStorage({DATA: b"1,2\n"})
+        account = Account("us-east-1")
+        environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+        services = Services(
+            store,
+            engine,
+            storage,
+            logs,
+            clock,
+            account,
+            tmp_path / "work",
+            environment,
+            **more,  # type: ignore[arg-type]
+        )
+        jobs = TrainingJobs(services)
+        endpoints = Endpoints(services, health or FakeHealth(), choose=lambda: 0.0)
+        context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, ContainerClient())
+        return SimpleNamespace(
+            clock=clock, store=store, logs=logs, engine=engine, storage=storage, services=services,
+            jobs=jobs, endpoints=endpoints, context=context, image=IMAGE, work=tmp_path / "work", poll=poll,
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def job_request() -> Callable[..., dict[str, Any]]:
+    """Makes the parameters of an ordinary CreateTrainingJob; keyword arguments replace or add some."""
+
+    def make(name: str = "job", **more: Any) -> dict[str, Any]:
+        source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/train/"}
+        request = {
+            "TrainingJobName": name,
+            "RoleArn": "arn:aws:iam::000000000000:role/SageMaker",
+            "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+            "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/models/"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        }
+        return {**request, **more}
+
+    return make

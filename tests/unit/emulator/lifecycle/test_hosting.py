@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from emulator.engine.fake import History
+from emulator.errors import ValidationError
+from emulator.lifecycle.deployment import NoneHealthy
+from emulator.lifecycle.fake import FakeHealth, FakeStorage
+from emulator.operations import OPERATIONS
+from emulator.store.port import Kind, NotFound, Resource
+
+Make = Callable[..., SimpleNamespace]
+MODEL = "s3://bucket/models/job/output/model.tar.gz"
+SERVES = History(lines=("serving",), runs_until_stopped=True, address="127.0.0.1:8080")
+
+
+def archive() -> bytes:
+    """A model.tar.gz with one file."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        member = tarfile.TarInfo("1/saved_model.pb")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"abc"))
+    return file.getvalue()
+
+
+def create(emulator: SimpleNamespace, name: str = "endpoint", *, variants: list[dict[str, Any]] | None = None) -> None:
+    """CreateModel, CreateEndpointConfig, CreateEndpoint."""
+    container = {"Image": emulator.image, "ModelDataUrl": MODEL, "Environment": {"A": "b"}}
+    OPERATIONS["CreateModel"](emulator.context, {"ModelName": "model", "PrimaryContainer": container})
+    production = [{"VariantName": "AllTraffic", "ModelName": "model", "InstanceType": "ml.m5.large"}]
+    OPERATIONS["CreateEndpointConfig"](
+        emulator.context, {"EndpointConfigName": "config", "ProductionVariants": variants or production}
+    )
+    OPERATIONS["CreateEndpoint"](emulator.context, {"EndpointName": name, "EndpointConfigName": "config"})
+
+
+def until(emulator: SimpleNamespace, status: str, name: str = "endpoint") -> Resource:
+    """The endpoint, once it has that status."""
+
+    def look() -> Resource | None:
+        endpoint = emulator.store.get(Kind.ENDPOINT, name)
+        return endpoint if endpoint.status == status else None
+
+    found: Resource = emulator.poll(look, f"status {status}")
+    return found
+
+
+def gone(emulator: SimpleNamespace, name: str = "endpoint") -> bool:
+    """Whether the store knows the endpoint no more."""
+    try:
+        emulator.store.get(Kind.ENDPOINT, name)
+    except NotFound:
+        return True
+    return False
+
+
+@pytest.fixture
+def storage() -> FakeStorage:
+    """An S3 with a model."""
+    return FakeStorage({MODEL: archive()})
+
+
+def test_an_endpoint_comes_into_service_with_its_model_unpacked(emulator: Make, storage: FakeStorage) -> None:
+    """Creating, then InService once /ping is answered; the container finds the model and its environment."""
+    made = emulator(SERVES, storage=storage, health=FakeHealth(after=4))
+    create(made)
+    endpoint = until(made, "InService")
+    work = made.engine.started[0].work
+    assert (work.base_dir / "model/1/saved_model.pb").read_bytes() == b"abc"
+    assert work.command == "serve"
+    assert work.environment["A"] == "b"
+    assert endpoint.document["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+    target = made.endpoints.target("endpoint", None)
+    assert (target.variant, target.address) == ("AllTraffic", "127.0.0.1:8080")
+    assert target.log_group == "/aws/sagemaker/Endpoints/endpoint"
+    assert made.logs.lines[target.log_group, target.log_stream] == ["serving"]
+
+
+def test_deleting_ends_the_containers_and_leaves_nothing(emulator: Make, storage: FakeStorage) -> None:
+    """Deleting, then gone: no container, no file, no endpoint, and the name is free again."""
+    made = emulator(SERVES, storage=storage)
+    create(made)
+    until(made, "InService")
+    OPERATIONS["DeleteEndpoint"](made.context, {"EndpointName": "endpoint"})
+    made.poll(lambda: gone(made), "the endpoint's end")
+    assert not made.engine.started[0].alive()
+    assert list(made.work.iterdir()) == []
+    with pytest.raises(NotFound):
+        made.endpoints.target("endpoint", None)
+    OPERATIONS["CreateEndpoint"](made.context, {"EndpointName": "endpoint", "EndpointConfigName": "config"})
+    until(made, "InService")
+
+
+def test_a_container_that_dies_at_its_start_fails_the_endpoint(emulator: Make, storage: FakeStorage) -> None:
+    """AWS's text, and the last lines of the log, are the reason."""
+    health = FakeHealth()
+    health.healthy = False
+    made = emulator(History(lines=("loading", "no such signature"), code=3), storage=storage, health=health)
+    create(made)
+    reason = until(made, "Failed").document["FailureReason"]
+    assert reason.startswith(
+        "The primary container for production variant AllTraffic did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint."
+    )
+    assert "exited with code 3; the last lines of its log: loading | no such signature" in reason
+    assert list(made.work.iterdir()) == []
+
+
+def test_a_container_that_is_never_healthy_fails_the_endpoint(emulator: Make, storage: FakeStorage) -> None:
+    """The variant's own time-out counts; the container is ended."""
+    health = FakeHealth()
+    health.healthy = False
+    made = emulator(SERVES, storage=storage, health=health)
+    create(
+        made,
+        variants=[
+            {"VariantName": "A", "ModelName": "model", "ContainerStartupHealthCheckTimeoutInSeconds": 60},
+        ],
+    )
+    reason = until(made, "Failed").document["FailureReason"]
+    assert "did not answer 200 within 60 seconds" in reason
+    assert made.clock.monotonic() == pytest.approx(60, abs=5)
+    assert not made.engine.started[0].alive()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "Failed to download model data for production variant AllTraffic from s3://bucket"),
+        (b"no archive", "Failed to extract model data archive for production variant AllTraffic"),
+    ],
+)
+def test_model_data_that_cannot_be_had_fails_the_endpoint(emulator: Make, content: bytes | None, reason: str) -> None:
+    """A missing object and a broken archive are told apart."""
+    made = emulator(SERVES, storage=FakeStorage({MODEL: content} if content else {}))
+    create(made)
+    assert until(made, "Failed").document["FailureReason"].startswith(reason)
+    assert made.engine.started == []
+
+
+def test_a_failed_endpoint_can_be_deleted(emulator: Make) -> None:
+    """Failed is no end: the name is to be had again."""
+    made = emulator(SERVES, storage=FakeStorage())
+    create(made)
+    until(made, "Failed")
+    OPERATIONS["DeleteEndpoint"](made.context, {"EndpointName": "endpoint"})
+    made.poll(lambda: gone(made), "the endpoint's end")
+
+
+def test_an_endpoint_in_between_cannot_be_deleted(emulator: Make, storage: FakeStorage) -> None:
+    """While it is Creating AWS refuses, with this text."""
+    health = FakeHealth()
+    health.healthy = False
+    made = emulator(SERVES, storage=storage, health=health)
+    made.clock.sleep = lambda seconds: None  # it stays Creating
+    create(made)
+    with pytest.raises(ValidationError, match='Cannot update in-progress endpoint "arn:.*:endpoint/endpoint"'):
+        OPERATIONS["DeleteEndpoint"](made.context, {"EndpointName": "endpoint"})
+    health.healthy = True
+    until(made, "InService")
+
+
+def test_a_container_that_dies_in_service_is_started_again(emulator: Make, storage: FakeStorage) -> None:
+    """Three times in a row; then the endpoint is Failed, with the reason."""
+    made = emulator(SERVES, storage=storage)
+    create(made)
+    until(made, "InService")
+    for death in range(4):
+        made.poll(lambda n=death: len(made.engine.started) == n + 1, f"start {death + 1}")
+        made.poll(lambda: made.store.get(Kind.ENDPOINT, "endpoint").status == "InService", "still in service")
+        made.poll(lambda: _has_target(made), "healthy again")
+        made.engine.started[-1].stop(0)
+    reason = until(made, "Failed").document["FailureReason"]
+    assert "exited with code 137" in reason
+    assert "started again 3 times" in reason
+    assert len(made.engine.started) == 4
+
+
+def _has_target(made: SimpleNamespace) -> bool:
+    try:
+        made.endpoints.target("endpoint", None)
+    except NoneHealthy:
+        return False
+    return True
+
+
+def test_several_variants_and_instances(emulator: Make, storage: FakeStorage) -> None:
+    """Each variant runs as many containers as it has instances; weights or TargetVariant choose the variant."""
+    made = emulator(SERVES, storage=storage)
+    create(
+        made,
+        variants=[
+            {"VariantName": "A", "ModelName": "model", "InitialInstanceCount": 2, "InitialVariantWeight": 3.0},
+            {"VariantName": "B", "ModelName": "model", "InitialInstanceCount": 1, "InitialVariantWeight": 1.0},
+        ],
+    )
+    endpoint = until(made, "InService")
+    assert [v["CurrentInstanceCount"] for v in endpoint.document["ProductionVariants"]] == [2, 1]
+    deployment = made.endpoints._deployments["endpoint"]
+    chosen = [deployment.target(None, choice).variant for choice in (0.0, 0.5, 0.74, 0.76, 0.99)]
+    assert chosen == ["A", "A", "A", "B", "B"]
+    assert made.endpoints.target("endpoint", "B").variant == "B"
+    streams = {made.endpoints.target("endpoint", "A").log_stream for _ in range(4)}
+    assert len(streams) == 2
+    with pytest.raises(KeyError):
+        made.endpoints.target("endpoint", "C")
+
+
+def test_shutting_down_ends_containers_and_says_so(emulator: Make, storage: FakeStorage) -> None:
+    """The containers do not outlive the emulator, so the endpoint is Failed, and can be deleted next time."""
+    made = emulator(SERVES, storage=storage)
+    create(made)
+    until(made, "InService")
+    made.endpoints.shut_down(5)
+    endpoint = made.store.get(Kind.ENDPOINT, "endpoint")
+    assert endpoint.status == "Failed"
+    assert "The emulator ended" in endpoint.document["FailureReason"]
+    assert not made.engine.started[0].alive()
+
+
+def test_what_a_killed_emulator_left_is_settled(emulator: Make) -> None:
+    """Deleting is finished, Creating and InService become Failed."""
+    made = emulator()
+    now = made.clock.now()
+    for name in ("Creating", "InService", "Deleting", "Failed"):
+        made.store.create(Resource(Kind.ENDPOINT, name, f"arn:{name}", now, now, {}, name), {})
+    made.endpoints.settle()
+    assert made.store.get(Kind.ENDPOINT, "Creating").status == "Failed"
+    assert made.store.get(Kind.ENDPOINT, "InService").status == "Failed"
+    assert made.store.get(Kind.ENDPOINT, "Failed").version == 1
+    assert gone(made, "Deleting")

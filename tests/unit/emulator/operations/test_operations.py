@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from emulator.engine.fake import History
+from emulator.errors import (
+    ApiError,
+    ModelError,
+    NotImplementedHere,
+    ResourceInUse,
+    ResourceLimitExceeded,
+    ValidationError,
+)
+from emulator.operations import OPERATIONS, RUNTIME_OPERATIONS
+from emulator.operations.support import Supported
+from emulator.store.port import Kind
+
+Make = Callable[..., SimpleNamespace]
+Request = Callable[..., dict[str, Any]]
+ARN = "arn:aws:sagemaker:us-east-1:000000000000"
+WAITS = History(runs_until_stopped=True)
+
+
+@pytest.fixture
+def call(emulator: Make) -> Callable[..., dict[str, Any]]:
+    """Calls operations of one emulator whose jobs run until they are stopped."""
+    made = emulator(WAITS)
+
+    def operate(operation: str, **parameters: Any) -> dict[str, Any]:
+        return {**OPERATIONS, **RUNTIME_OPERATIONS}[operation](made.context, parameters)
+
+    operate.made = made  # type: ignore[attr-defined]
+    return operate
+
+
+def container(**more: Any) -> dict[str, Any]:
+    """A PrimaryContainer."""
+    return {"Image": "image:1", "ModelDataUrl": "s3://bucket/model.tar.gz", **more}
+
+
+def config(model: str = "model") -> dict[str, Any]:
+    """An endpoint configuration of one variant."""
+    variant = {"VariantName": "A", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    return {"EndpointConfigName": "config", "ProductionVariants": [variant]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "text"),
+    [
+        ("DescribeTrainingJob", {"TrainingJobName": "x"}, "Requested resource not found."),
+        ("StopTrainingJob", {"TrainingJobName": "x"}, "Requested resource not found."),
+        ("DescribeModel", {"ModelName": "X"}, f'Could not find model "{ARN}:model/x".'),
+        ("DeleteModel", {"ModelName": "x"}, f'Could not find model "{ARN}:model/x".'),
+        (
+            "DescribeEndpointConfig",
+            {"EndpointConfigName": "x"},
+            f'Could not find endpoint configuration "{ARN}:endpoint-config/x".',
+        ),
+        (
+            "DeleteEndpointConfig",
+            {"EndpointConfigName": "x"},
+            f'Could not find endpoint configuration "{ARN}:endpoint-config/x".',
+        ),
+        ("DescribeEndpoint", {"EndpointName": "x"}, f'Could not find endpoint "{ARN}:endpoint/x".'),
+        ("DeleteEndpoint", {"EndpointName": "x"}, f'Could not find endpoint "{ARN}:endpoint/x".'),
+        ("CreateEndpointConfig", config("gone"), f'Could not find model "{ARN}:model/gone".'),
+        (
+            "CreateEndpoint",
+            {"EndpointName": "x", "EndpointConfigName": "y"},
+            f'Could not find endpoint configuration "{ARN}:endpoint-config/y".',
+        ),
+        ("ListTags", {"ResourceArn": f"{ARN}:model/x"}, f'Could not find model "{ARN}:model/x".'),
+        ("InvokeEndpoint", {"EndpointName": "x", "Body": b""}, "Endpoint x of account 000000000000 not found."),
+    ],
+)
+def test_what_is_not_there(call: Callable[..., Any], operation: str, parameters: dict[str, Any], text: str) -> None:
+    """A ValidationException with AWS's own text, which waiters look at."""
+    with pytest.raises(ValidationError) as raised:
+        call(operation, **parameters)
+    assert raised.value.message == text
+
+
+def test_names_that_are_taken(call: Callable[..., Any], job_request: Request) -> None:
+    """ResourceInUse for jobs, ValidationException for the others, with AWS's texts; case does not make a name new."""
+    call("CreateTrainingJob", **job_request("job"))
+    with pytest.raises(
+        ResourceInUse, match=r"a training job with this name already exists \(arn:.*:training-job/job\)"
+    ):
+        call("CreateTrainingJob", **job_request("Job"))
+    call("CreateModel", ModelName="model", PrimaryContainer=container())
+    with pytest.raises(ValidationError, match=f'^Cannot create already existing model "{ARN}:model/model".$'):
+        call("CreateModel", ModelName="model", PrimaryContainer=container())
+    call("CreateEndpointConfig", **config())
+    with pytest.raises(ValidationError, match="Cannot create already existing endpoint configuration"):
+        call("CreateEndpointConfig", **config())
+    call("CreateEndpoint", EndpointName="e", EndpointConfigName="config")
+    with pytest.raises(ValidationError, match="Cannot create already existing endpoint "):
+        call("CreateEndpoint", EndpointName="e", EndpointConfigName="config")
+
+
+def test_a_stopped_job_cannot_be_stopped_again(call: Callable[..., Any], job_request: Request) -> None:
+    """Stopping twice is no error while it is Stopping; afterwards it is, with AWS's text."""
+    call("CreateTrainingJob", **job_request())
+    call("StopTrainingJob", TrainingJobName="job")
+    made = call.made  # type: ignore[attr-defined]
+    made.poll(lambda: made.store.get(Kind.TRAINING_JOB, "job").status == "Stopped", "the job's end")
+    with pytest.raises(
+        ValidationError, match="^The request was rejected because the training job is in status Stopped.$"
+    ):
+        call("StopTrainingJob", TrainingJobName="job")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"CheckpointConfig": {"S3Uri": "s3://b/c"}}, "CheckpointConfig"),
+        ({"ResourceConfig": {"InstanceCount": 2, "InstanceType": "ml.m5.large"}}, "ResourceConfig.InstanceCount = '2'"),
+        (
+            {"OutputDataConfig": {"S3OutputPath": "s3://b", "CompressionType": "NONE"}},
+            "OutputDataConfig.CompressionType",
+        ),
+        (
+            {"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "Pipe"}},
+            "AlgorithmSpecification.TrainingInputMode = 'Pipe'",
+        ),
+        (
+            {"AlgorithmSpecification": {"TrainingInputMode": "File", "AlgorithmName": "a"}},
+            "AlgorithmSpecification.AlgorithmName",
+        ),
+        (
+            {"InputDataConfig": [{"ChannelName": "a", "DataSource": {"FileSystemDataSource": {"FileSystemId": "f"}}}]},
+            "InputDataConfig[].DataSource.FileSystemDataSource",
+        ),
+    ],
+)
+def test_what_is_not_implemented_is_refused_by_name(
+    call: Callable[..., Any], job_request: Request, change: dict[str, Any], named: str
+) -> None:
+    """Never ignored in silence, and nothing is created."""
+    with pytest.raises(NotImplementedHere) as raised:
+        call("CreateTrainingJob", **job_request(**change))
+    assert named in raised.value.message
+    assert call("ListTrainingJobs")["TrainingJobSummaries"] == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "named"),
+    [
+        ("CreateModel", {"ModelName": "m", "Containers": [container(), container()]}, "inference pipeline"),
+        ("CreateModel", {"ModelName": "m", "PrimaryContainer": container(Mode="MultiModel")}, "MultiModel"),
+        ("CreateModel", {"ModelName": "m", "PrimaryContainer": container(ModelDataSource={})}, "ModelDataSource"),
+        ("CreateEndpointConfig", {**config(), "DataCaptureConfig": {}}, "DataCaptureConfig"),
+        (
+            "CreateEndpoint",
+            {"EndpointName": "e", "EndpointConfigName": "c", "DeploymentConfig": {}},
+            "DeploymentConfig",
+        ),
+        ("InvokeEndpoint", {"EndpointName": "e", "Body": b"", "TargetModel": "m.tar.gz"}, "TargetModel"),
+        ("ListTrainingJobs", {"WarmPoolStatusEquals": "InUse"}, "WarmPoolStatusEquals"),
+    ],
+)
+def test_other_operations_refuse_as_well(
+    call: Callable[..., Any], operation: str, parameters: dict[str, Any], named: str
+) -> None:
+    """The message names what is not implemented, and the page that says what is."""
+    with pytest.raises(NotImplementedHere) as raised:
+        call(operation, **parameters)
+    assert named in raised.value.message
+    assert "docs/emulator.md" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"AlgorithmSpecification": {"TrainingInputMode": "File"}},
+        {"OutputDataConfig": {"S3OutputPath": "/tmp/x"}},
+        {
+            "AlgorithmSpecification": {
+                "TrainingImage": "i",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "a", "Regex": "("}],
+            }
+        },
+        {"Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]},
+    ],
+)
+def test_requests_that_make_no_sense_create_nothing(
+    call: Callable[..., Any], job_request: Request, change: dict[str, Any]
+) -> None:
+    """A ValidationException before anything is stored."""
+    with pytest.raises(ValidationError):
+        call("CreateTrainingJob", **job_request(**change))
+    assert call("ListTrainingJobs")["TrainingJobSummaries"] == []
+
+
+def test_describe_shows_the_request_with_aws_defaults(call: Callable[..., Any], job_request: Request) -> None:
+    """What was not said is filled in as AWS does; the tags are not part of it."""
+    profiler = {"ProfilerConfig": {"S3OutputPath": "s3://bucket/profile"}, "Tags": [{"Key": "k", "Value": "v"}]}
+    arn = call("CreateTrainingJob", **job_request(**profiler))["TrainingJobArn"]
+    answer = call("DescribeTrainingJob", TrainingJobName="job")
+    assert answer["TrainingJobArn"] == arn == f"{ARN}:training-job/job"
+    assert answer["ModelArtifacts"] == {"S3ModelArtifacts": "s3://bucket/models/job/output/model.tar.gz"}
+    assert answer["EnableManagedSpotTraining"] is False
+    assert answer["InputDataConfig"][0]["CompressionType"] == "None"
+    assert answer["ProfilerConfig"] == profiler["ProfilerConfig"]
+    assert "Tags" not in answer
+    assert call("ListTags", ResourceArn=arn)["Tags"] == [{"Key": "k", "Value": "v"}]
+
+
+def test_models_and_configs_come_and_go(call: Callable[..., Any]) -> None:
+    """Create, describe, list, delete; deleting a model does not ask who uses it."""
+    call("CreateModel", ModelName="model", PrimaryContainer=container(), ExecutionRoleArn="arn:role")
+    call("CreateEndpointConfig", **config())
+    assert call("DescribeModel", ModelName="model")["PrimaryContainer"] == container()
+    assert call("DescribeEndpointConfig", EndpointConfigName="config")["ProductionVariants"][0] == {
+        **config()["ProductionVariants"][0],
+        "InitialVariantWeight": 1.0,
+    }
+    assert [m["ModelName"] for m in call("ListModels")["Models"]] == ["model"]
+    assert [c["EndpointConfigName"] for c in call("ListEndpointConfigs")["EndpointConfigs"]] == ["config"]
+    call("DeleteModel", ModelName="model")
+    call("DeleteEndpointConfig", EndpointConfigName="config")
+    assert call("ListModels")["Models"] == []
+
+
+def test_lists_are_paged(call: Callable[..., Any], emulator: Make) -> None:
+    """Ten a page unless told otherwise; the newest first; the token leads through all of them, once each."""
+    clock = call.made.clock  # type: ignore[attr-defined]
+    for number in range(12):
+        clock.advance(1)
+        call("CreateModel", ModelName=f"model-{number}", PrimaryContainer=container())
+    first = call("ListModels")
+    assert [m["ModelName"] for m in first["Models"]] == [f"model-{n}" for n in range(11, 1, -1)]
+    second = call("ListModels", NextToken=first["NextToken"], MaxResults=1)
+    third = call("ListModels", NextToken=second["NextToken"])
+    assert [m["ModelName"] for m in second["Models"] + third["Models"]] == ["model-1", "model-0"]
+    assert "NextToken" not in third
+    after = clock.now() - timedelta(seconds=1)
+    assert [m["ModelName"] for m in call("ListModels", CreationTimeAfter=after)["Models"]] == ["model-11"]
+
+
+def test_a_token_belongs_to_its_request(call: Callable[..., Any]) -> None:
+    """A token that was changed, made up, or given with other filters is refused."""
+    for number in range(3):
+        call("CreateModel", ModelName=f"model-{number}", PrimaryContainer=container())
+    token = call("ListModels", MaxResults=1)["NextToken"]
+    changed = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
+    for parameters in ({"NextToken": changed}, {"NextToken": "x"}, {"NextToken": token, "SortBy": "Name"}):
+        with pytest.raises(ValidationError, match="Invalid NextToken"):
+            call("ListModels", **parameters)
+    with pytest.raises(ValidationError, match="Invalid NextToken"):
+        call("ListEndpointConfigs", NextToken=token)
+
+
+def test_tags(call: Callable[..., Any]) -> None:
+    """Added, listed, removed; no more than AWS allows."""
+    arn = call("CreateModel", ModelName="m", PrimaryContainer=container())["ModelArn"]
+    assert call("AddTags", ResourceArn=arn, Tags=[{"Key": "b", "Value": "1"}])["Tags"] == [{"Key": "b", "Value": "1"}]
+    call("AddTags", ResourceArn=arn, Tags=[{"Key": "a", "Value": "2"}])
+    call("DeleteTags", ResourceArn=arn, TagKeys=["b"])
+    assert call("ListTags", ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "2"}]
+    with pytest.raises(ResourceLimitExceeded):
+        call("AddTags", ResourceArn=arn, Tags=[{"Key": f"k{n}", "Value": ""} for n in range(50)])
+    with pytest.raises(ApiError, match="no resource of the kind"):
+        call("ListTags", ResourceArn=f"{ARN}:pipeline/p")
+
+
+def test_supported_paths_go_through_lists() -> None:
+    """A path covers what is below it; what is beside it is refused with its full path."""
+    supported = Supported("Op", ["A.B", "L[].X", "Map"])
+    supported.check({"A": {"B": {"anything": 1}}, "L": [{"X": 1}, {"X": 2}], "Map": {"k": "v"}})
+    for parameters, path in (({"A": {"C": 1}}, "A.C"), ({"L": [{"X": 1}, {"Y": 1}]}, "L[].Y"), ({"Z": 1}, "Z")):
+        with pytest.raises(
+            NotImplementedHere, match=f"^Op: the emulator does not implement {path}".replace("[]", r"\[\]")
+        ):
+            supported.check(parameters)
+
+
+class FakeModelServer(http.server.BaseHTTPRequestHandler):
+    """Answers by what the body says."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status = 500 if body == b"fail" else 200
+        answer = (
+            b"broken \xff" if body == b"fail" else body + self.headers["X-Amzn-SageMaker-Custom-Attributes"].encode()
+        )
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("X-Amzn-SageMaker-Custom-Attributes", "out=1")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def model_server() -> Iterator[str]:
+    """The address of a running FakeModelServer."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeModelServer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def endpoint(emulator: Make, model_server: str) -> SimpleNamespace:
+    """An emulator with an endpoint in service whose container is the FakeModelServer."""
+    made: SimpleNamespace = emulator(History(runs_until_stopped=True, address=model_server))
+    OPERATIONS["CreateModel"](made.context, {"ModelName": "model", "PrimaryContainer": {"Image": made.image}})
+    OPERATIONS["CreateEndpointConfig"](made.context, config())
+    OPERATIONS["CreateEndpoint"](made.context, {"EndpointName": "e", "EndpointConfigName": "config"})
+    made.poll(lambda: made.store.get(Kind.ENDPOINT, "e").status == "InService", "in service")
+    return made
+
+
+def test_an_invocation_is_passed_on(endpoint: SimpleNamespace) -> None:
+    """Body and custom attributes go in; body, type, attributes and variant come out."""
+    request = {"EndpointName": "e", "Body": b"1,2 ", "ContentType": "text/csv", "CustomAttributes": "in=1"}
+    assert RUNTIME_OPERATIONS["InvokeEndpoint"](endpoint.context, request) == {
+        "Body": b"1,2 in=1",
+        "ContentType": "text/plain",
+        "CustomAttributes": "out=1",
+        "InvokedProductionVariant": "A",
+    }
+
+
+def test_an_error_of_the_container_is_a_model_error(endpoint: SimpleNamespace) -> None:
+    """AWS's text, the container's own status and message, and where its log is."""
+    with pytest.raises(ModelError) as raised:
+        RUNTIME_OPERATIONS["InvokeEndpoint"](endpoint.context, {"EndpointName": "e", "Body": b"fail"})
+    error = raised.value
+    assert error.message.startswith(
+        'Received server error (500) from primary with message "broken \ufffd". See https://'
+    )
+    assert (error.original_status, error.original_message) == (500, "broken \ufffd")
+    assert error.log_stream_arn.startswith(
+        "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/Endpoints/e:log-stream:A/i-"
+    )
+
+
+def test_a_variant_that_is_not_there(endpoint: SimpleNamespace) -> None:
+    """TargetVariant must name one of the endpoint's."""
+    with pytest.raises(ValidationError, match="Variant B not found"):
+        RUNTIME_OPERATIONS["InvokeEndpoint"](endpoint.context, {"EndpointName": "e", "Body": b"", "TargetVariant": "B"})
+
+
+def test_a_container_that_does_not_answer(endpoint: SimpleNamespace) -> None:
+    """A connection that breaks is a ModelError with status 0, as AWS reports a container that says nothing."""
+    with pytest.raises(ModelError) as raised:
+        RUNTIME_OPERATIONS["InvokeEndpoint"](endpoint.context, {"EndpointName": "e", "Body": b"x"})  # no attributes
+    assert raised.value.original_status == 0
