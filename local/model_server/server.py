@@ -53,7 +53,8 @@ class Server:
         models = self._find_models()
         application = Application(self._catalogue, _access.info)
         listener = self._open_port(application)
-        _log.info("Listening on http://%s:%d", self._settings.host, int(listener.effective_port))
+        for host, port in _addresses(listener):
+            _log.info("Listening on http://%s:%s", host, port)
         # The socket listens already; both threads die with the process, which ends by __main__.
         threading.Thread(target=listener.run, name="http", daemon=True).start()
         threading.Thread(target=self._load_all, args=(models,), name="load", daemon=True).start()
@@ -123,6 +124,13 @@ class Server:
 
 
 _access = logging.getLogger("model_server.access")
+
+
+def _addresses(listener: Any) -> list[tuple[str, str]]:
+    # A name like localhost may be several addresses; waitress then makes another kind of server.
+    if hasattr(listener, "effective_listen"):
+        return list(listener.effective_listen)
+    return [(listener.effective_host, listener.effective_port)]
 
 
 def _flush(listener: Any, deadline: float) -> None:

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 LOCAL = HERE.parents[2] / "local"
+settings.register_profile("images", deadline=None)  # a busy machine is no failure
+settings.load_profile("images")
+
 DEADLINE = 120.0  # seconds; TensorFlow's import on a busy machine
 
 
