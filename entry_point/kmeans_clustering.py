@@ -65,7 +65,8 @@ def read_matrix(channel_dir: str) -> scipy.sparse.csr_matrix:
 
 def _read_shard(path: Path) -> scipy.sparse.csr_matrix:
     try:
-        shard = scipy.sparse.load_npz(path).tocsr().astype(np.float32)
+        with path.open("rb") as file:
+            shard = scipy.sparse.load_npz(file).tocsr().astype(np.float32)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a matrix written by scipy.sparse.save_npz: {error}") from error
     shard.sum_duplicates()
@@ -496,6 +497,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def _stop(signal_number: int, frame: object) -> NoReturn:
     """Unwind on SIGTERM (a stopped job), so that the temporary folders go; 128 + 15 is a shell's own status for it."""
     del frame
+    signal.signal(signal_number, signal.SIG_IGN)  # a second one must not interrupt the unwinding
     raise SystemExit(128 + signal_number)
 
 

@@ -123,7 +123,8 @@ def run(command: str, cwd: Path, variables: Mapping[str, str], name: str = SCRIP
     """
     with _Sigterm() as sigterm:
         process = subprocess.Popen(  # noqa: S602
-            command,
+            # The signal reaches the shell too, as a member of the group; the trap makes it wait for the script.
+            f"trap : TERM; {command}",
             shell=True,
             cwd=cwd,
             env=dict(variables),

@@ -1,0 +1,199 @@
+"""The launcher as a process, on whole training trees."""
+
+import json
+import signal
+import sys
+
+import pytest
+
+SHOW = """
+import json, os, pathlib, sys
+shown = {"arguments": sys.argv[1:], "cwd": os.getcwd(), "path": sys.path, "variables": dict(os.environ)}
+pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "shown.json").write_text(json.dumps(shown))
+"""
+
+
+def shown(tree):
+    """Read what the script SHOW saw."""
+    return json.loads((tree.base / "output" / "data" / "shown.json").read_text())
+
+
+def test_runs_the_script(tree):
+    """The script runs in the code folder with its arguments and variables, and success is reported."""
+    tree.script(SHOW, num_clusters=8, use_mini_batch=True)
+    code, output = tree.run()
+    assert (code, tree.succeeded) == (0, True)
+    saw = shown(tree)
+    assert saw["arguments"] == ["--num_clusters", "8", "--use_mini_batch", "True"]
+    assert saw["cwd"] == str(tree.base / "code")
+    assert saw["variables"]["SM_CHANNEL_TRAIN"] == str(tree.base / "input" / "data" / "train")
+    assert saw["variables"]["TF_CPP_MIN_LOG_LEVEL"] == "1"
+    assert saw["variables"]["CURRENT_HOST"] == "algo-1"
+    assert "Reporting training SUCCESS" in output
+
+
+def test_the_script_does_not_see_the_launcher(tree):
+    """Neither the launcher's folder nor the working directory of the launcher is on the script's path."""
+    tree.script(SHOW)
+    tree.run()
+    assert str(tree.base / "code") in shown(tree)["path"]
+    assert not any(path.rstrip("/").endswith(("/local", "/ml")) for path in shown(tree)["path"])
+
+
+def test_streams_both_outputs(tree):
+    """Lines of stdout and stderr reach the log, whatever bytes they hold."""
+    tree.script(
+        "import sys\n"
+        "print('to stdout')\n"
+        "print('to stderr', file=sys.stderr)\n"
+        "sys.stdout.buffer.write(b'\\xff\\xfe no text\\nlast, without an end')\n"
+    )
+    code, output = tree.run()
+    assert code == 0
+    assert {"to stdout", "to stderr", "\N{REPLACEMENT CHARACTER}" * 2 + " no text", "last, without an end"} <= set(
+        output.splitlines()
+    )
+
+
+def test_a_script_that_raises(tree):
+    """The failure file has the toolkit's layout and the script's own exception; the exit status is 1."""
+    tree.script("print('before')\nraise KeyError('missing film')\n", seed=3)
+    code, output = tree.run()
+    assert code == 1
+    assert not tree.succeeded
+    assert tree.failure == (
+        "ExecuteUserScriptError:\n"
+        "ExitCode 1\n"
+        "ErrorMessage \"raise KeyError('missing film')\n"
+        " KeyError: 'missing film'\"\n"
+        f'Command "{sys.executable} train.py --seed 3"'
+    )
+    assert "Reporting training FAILURE" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("import sys; sys.exit(7)", 'ExecuteUserScriptError:\nExitCode 7\nErrorMessage ""\n'),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            'ExecuteUserScriptError:\nExitCode 137\nErrorMessage ""\n'
+            'ExtraInfo "OutOfMemory: Process killed by SIGKILL (signal 9)"\n',
+        ),
+        ("import no_such_module", 'NotFoundError:\nExitCode 1\nErrorMessage "ModuleNotFoundError: No module named '),
+        ("import sys; sys.exit('ValueError: k is 0')", 'ExecuteUserScriptError:\nExitCode 1\nErrorMessage "ValueErr'),
+    ],
+    ids=["exit status", "killed", "named like an error of TensorFlow", "one line"],
+)
+def test_how_a_script_can_fail(tree, text, start):
+    """The script's own status is in the failure file, the launcher's is 1, as observed of the toolkit."""
+    tree.script(text)
+    assert tree.run()[0] == 1
+    assert tree.failure.startswith(start)
+
+
+def test_keeps_the_scripts_own_failure_file(tree):
+    """A reason that the script wrote itself is the one that counts."""
+    tree.script(
+        "import os, pathlib\n"
+        "pathlib.Path(os.environ['SM_OUTPUT_DIR'], 'failure').write_text('out of films')\n"
+        "raise SystemExit(1)\n"
+    )
+    assert tree.run()[0] == 1
+    assert tree.failure == "out of films"
+
+
+def test_a_script_that_is_not_there(tree):
+    """Python's own complaint is in the log, and its status in the failure file."""
+    tree.script("")
+    (tree.source / "train.py").rename(tree.source / "other.py")
+    code, output = tree.run()
+    assert code == 1
+    assert "can't open file" in output
+    assert "\nExitCode 2\n" in tree.failure
+
+
+def test_configuration_that_is_not_there(tree):
+    """An error on the way to the script is a Framework Error with its traceback; the status is the errno."""
+    tree.base.mkdir()
+    assert tree.run()[0] == 2
+    assert tree.failure.startswith("Framework Error: \nTraceback (most recent call last):")
+    assert "hyperparameters.json" in tree.failure
+
+
+@pytest.mark.parametrize("name", ["sagemaker_mpi_enabled", "sagemaker_parameter_server_enabled"])
+def test_distributions_that_are_not_implemented(tree, name):
+    """They fail by name instead of running as something else."""
+    tree.script(SHOW, **{name: True})
+    assert tree.run()[0] == 1
+    assert f"NotImplementedError: {name}" in tree.failure
+
+
+def test_programs_that_are_not_python(tree):
+    """A shell script fails by name, too."""
+    tree.script("", sagemaker_program="train.sh")
+    assert tree.run()[0] == 1
+    assert "train.sh: this launcher runs Python programs" in tree.failure
+
+
+def test_several_workers_get_their_tf_config(tree):
+    """MultiWorkerMirroredStrategy finds its cluster in TF_CONFIG, as in AWS's image."""
+    tree.script(SHOW, sagemaker_multi_worker_mirrored_strategy_enabled=True)
+    assert tree.run()[0] == 0
+    assert json.loads(shown(tree)["variables"]["TF_CONFIG"]) == {
+        "cluster": {"worker": ["algo-1:8890"]},
+        "environment": "cloud",
+        "task": {"index": 0, "type": "worker"},
+    }
+
+
+def test_warns_of_a_model_that_cannot_be_served(tree):
+    """A SavedModel belongs into a folder with a number for a name."""
+    tree.script(
+        "import os, pathlib\n"
+        "folder = pathlib.Path(os.environ['SM_MODEL_DIR'], 'best')\n"
+        "folder.mkdir()\n"
+        "(folder / 'saved_model.pb').touch()\n"
+    )
+    code, output = tree.run()
+    assert code == 0
+    assert 'The SavedModel bundle is under directory "best", not a numeric name.' in output
+
+
+def test_hands_sigterm_on(tree):
+    """The script gets the signal; a script that ends well after it has done its work, and is a success."""
+    tree.script(
+        "import pathlib, signal, sys, os\n"
+        "def stop(*_):\n"
+        "    pathlib.Path(os.environ['SM_MODEL_DIR'], 'checkpoint').touch()\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()\n"
+    )
+    assert stop_when_ready(tree) == 0
+    assert (tree.base / "model" / "checkpoint").exists()
+
+
+def test_sigterm_ends_what_the_script_started(tree):
+    """Without a handler the script and its children are gone; the status is a shell's, and no failure is reported."""
+    tree.script(
+        "import subprocess\n"
+        "child = subprocess.Popen(['sleep', '1000'])\n"
+        "print('ready', child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    # The launcher ends only when its pipes are closed, that is, when the child is gone too.
+    assert stop_when_ready(tree) == 143
+    assert not (tree.base / "output" / "failure").exists()
+    assert not (tree.base / "output" / "success").exists()
+
+
+def stop_when_ready(tree):
+    """Send SIGTERM to the launcher when the script says that it is ready; return the launcher's status."""
+    with tree.start() as process:
+        while not process.stdout.readline().startswith("ready"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    return process.returncode
