@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 import ssl
 import subprocess
@@ -30,7 +31,7 @@ class Environments:
     """The environments below one folder; `report` gets a line for people whenever something takes its time."""
 
     def __init__(self, cache_dir: Path, report: Callable[[str], None]) -> None:
-        self._cache_dir = cache_dir
+        self.cache_dir = cache_dir
         self._report = report
 
     def python(self, name: str, requirements: Path) -> Path:
@@ -43,17 +44,17 @@ class Environments:
             content = requirements.read_bytes()
         except OSError as error:
             raise EnvironmentFailed(f"{name}: its requirements cannot be read: {error}") from error
-        folder = self._cache_dir / f"{name}-{_key(content)}"
+        folder = self.cache_dir / f"{name}-{_key(content)}"
         python = folder / "bin" / "python"
         if python.exists():  # follows the link: an environment whose base Python was removed does not count
             return python
         try:
-            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
             with self._locked(name, folder.with_name(f"{folder.name}.lock")):
                 if not python.exists():
                     self._build(name, requirements.resolve(), folder)
         except OSError as error:
-            raise EnvironmentFailed(f"{name}: no environment can be built in {self._cache_dir}: {error}") from error
+            raise EnvironmentFailed(f"{name}: no environment can be built in {self.cache_dir}: {error}") from error
         return python
 
     def _locked(self, name: str, path: Path) -> AbstractContextManager[FileLock]:
@@ -65,17 +66,19 @@ class Environments:
             return lock.acquire()
 
     def _build(self, name: str, requirements: Path, folder: Path) -> None:
-        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        # A name of its own: uv may still be at work for an emulator that was killed.
+        unfinished = folder.with_name(f"{folder.name}.unfinished-{secrets.token_hex(4)}")
         packages = sum(line[:1].isalnum() for line in requirements.read_text("utf-8").splitlines())
         self._report(
-            f"{name}: building its Python environment in {self._cache_dir} "
+            f"{name}: building its Python environment in {self.cache_dir} "
             f"(once: {packages} pinned packages, downloaded where uv has not cached them)"
         )
         started = time.monotonic()
         try:
-            for leftover in (unfinished, folder):
-                if leftover.exists():
-                    shutil.rmtree(leftover)
+            for leftover in self.cache_dir.glob(f"{folder.name}.unfinished-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            if folder.exists():  # its Python is gone
+                shutil.rmtree(folder)
             variables = with_defaults({**_system_certificates(), **read_pip_settings(_base_python())})
             # Relocatable, because it is renamed when it is complete.
             self._uv(name, variables, "venv", "--relocatable", "--python", _base_python(), str(unfinished))
@@ -97,7 +100,7 @@ class Environments:
         result = subprocess.run(
             [uv.find_uv_bin(), "--no-progress", "--no-python-downloads", *arguments],
             env=variables,
-            cwd=self._cache_dir,  # not the user's folder, whose uv.toml is about something else
+            cwd=self.cache_dir,  # not the user's folder, whose uv.toml is about something else
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
-
-from itertools import pairwise
 
 from emulator.engine.lines import LONGEST, Lines
 

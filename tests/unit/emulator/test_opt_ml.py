@@ -1,0 +1,217 @@
+"""The tree that is /opt/ml to a container."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from emulator.opt_ml import (
+    BadArchive,
+    TrainingSpec,
+    extract,
+    pack,
+    read_failure,
+    write_serving_tree,
+    write_training_tree,
+)
+
+
+def config(base: Path, name: str) -> object:
+    """A file of input/config."""
+    return json.loads((base / "input/config" / f"{name}.json").read_text())
+
+
+def test_the_training_tree(tmp_path: Path) -> None:
+    """Folders and files are as AWS's developer guide shows them."""
+    channel = {
+        "ChannelName": "train",
+        "ContentType": "application/x-npz",
+        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/p"}},
+    }
+    sharded = {
+        "ChannelName": "test",
+        "DataSource": {"S3DataSource": {"S3DataDistributionType": "ShardedByS3Key", "S3Uri": "s3://b/t"}},
+    }
+    spec = TrainingSpec({"k": '"8"'}, [channel, sharded], ("algo-1", "algo-2"), "algo-2", "ml.m5.xlarge")
+    write_training_tree(tmp_path, spec)
+    assert config(tmp_path, "hyperparameters") == {"k": '"8"'}
+    assert config(tmp_path, "inputdataconfig") == {
+        "train": {
+            "TrainingInputMode": "File",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "None",
+            "ContentType": "application/x-npz",
+        },
+        "test": {"TrainingInputMode": "File", "S3DistributionType": "ShardedByS3Key", "RecordWrapperType": "None"},
+    }
+    assert config(tmp_path, "resourceconfig") == {
+        "current_host": "algo-2",
+        "current_instance_type": "ml.m5.xlarge",
+        "current_group_name": "homogeneousCluster",
+        "hosts": ["algo-1", "algo-2"],
+        "instance_groups": [
+            {
+                "instance_group_name": "homogeneousCluster",
+                "instance_type": "ml.m5.xlarge",
+                "hosts": ["algo-1", "algo-2"],
+            }
+        ],
+        "network_interface_name": "lo",
+    }
+    for folder in ("input/data/train", "input/data/test", "model", "output/data", "code"):
+        assert (tmp_path / folder).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"oh\n", "oh"), (b"", None), (b" \n", None), ("ä".encode() * 2000, "ä" * 1024), (b"a\xff", "a\ufffd")],
+)
+def test_failure(tmp_path: Path, content: bytes, expected: str | None) -> None:
+    """The failure file's first 1,024 characters count; an empty one says nothing."""
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/failure").write_bytes(content)
+    assert read_failure(tmp_path) == expected
+
+
+def test_no_failure(tmp_path: Path) -> None:
+    """A container need not write the file, or anything."""
+    assert read_failure(tmp_path) is None
+
+
+def names(archive: Path) -> list[str]:
+    """The members of an archive."""
+    with tarfile.open(archive) as tar:
+        return tar.getnames()
+
+
+def test_pack_and_extract(tmp_path: Path) -> None:
+    """What is packed comes out again, with names relative to the folder, rights and links."""
+    model = tmp_path / "model"
+    (model / "1/variables").mkdir(parents=True)
+    (model / "1/variables/empty").mkdir()
+    (model / "1/saved_model.pb").write_bytes(b"x" * 1000)
+    (model / "1/run me.sh").write_text("a")
+    (model / "1/run me.sh").chmod(0o755)
+    (model / "äöü").write_text("ä")
+    (model / "latest").symlink_to(model / "1")  # absolute, and yet within
+    os.link(model / "äöü", model / "second name")
+    archive = pack(model)
+    assert archive == tmp_path / "model.tar.gz"
+    assert names(archive) == sorted(names(archive))
+    out = tmp_path / "out"
+    extract(archive, out)
+    assert (out / "1/saved_model.pb").read_bytes() == b"x" * 1000
+    assert (out / "1/run me.sh").stat().st_mode & 0o111
+    assert (out / "1/variables/empty").is_dir()
+    assert (out / "second name").read_text() == (out / "äöü").read_text() == "ä"
+    assert (out / "latest").readlink() == Path("1")
+
+
+def test_packing_is_deterministic(tmp_path: Path) -> None:
+    """The same content gives the same bytes, whenever and in whichever order it was written."""
+    archives = []
+    for name, order in (("a", ("x", "y")), ("b", ("y", "x"))):
+        (tmp_path / name).mkdir()
+        for file in order:
+            (tmp_path / name / file).write_text(file)
+            os.utime(tmp_path / name / file, (len(archives), len(archives)))
+        archives.append(pack(tmp_path / name).read_bytes())
+    assert archives[0] == archives[1]
+
+
+def test_pack_what_cannot_be_a_member(tmp_path: Path) -> None:
+    """Links that lead out give their content, a link in a circle, to nothing, or a pipe is left out."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("content")
+    (outside / "circle").symlink_to(outside)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "file").symlink_to(outside / "file")
+    (model / "folder").symlink_to(outside)
+    (model / "above").symlink_to(tmp_path)
+    (model / "nothing").symlink_to("missing")
+    os.mkfifo(model / "pipe")
+    archive = pack(model)
+    assert names(archive) == ["file", "folder", "folder/file"]
+    extract(archive, tmp_path / "out")
+    assert (tmp_path / "out/file").read_text() == "content"
+
+
+def test_pack_an_empty_folder(tmp_path: Path) -> None:
+    """It is an archive without members."""
+    (tmp_path / "model").mkdir()
+    assert names(pack(tmp_path / "model")) == []
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    """A link as a member."""
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def device() -> tarfile.TarInfo:
+    """A device as a member."""
+    member = tarfile.TarInfo("device")
+    member.type = tarfile.CHRTYPE
+    return member
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tarfile.TarInfo("../escaped"),
+        lambda: tarfile.TarInfo("a/../../escaped"),
+        lambda: link("out", "../.."),
+        lambda: link("out", "/etc"),
+        lambda: link("hard", "/etc/hostname", tarfile.LNKTYPE),
+        device,
+    ],
+    ids=["parent", "nested parent", "link out", "absolute link", "hard link", "device"],
+)
+def test_hostile_archives(tmp_path: Path, make: Callable[[], tarfile.TarInfo]) -> None:
+    """An archive that would write or lead outside its folder is refused."""
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
+        tar.addfile(make())
+    with pytest.raises(BadArchive, match="refused"):
+        write_serving_tree(tmp_path / "base/deep", tmp_path / "model.tar.gz")
+    assert not (tmp_path / "base/escaped").exists()
+    assert not (tmp_path / "base/deep/escaped").exists()
+
+
+def test_an_absolute_name_stays_inside(tmp_path: Path) -> None:
+    """A member with an absolute name is put below the folder, as tar does."""
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("/etc/x"))
+    write_serving_tree(tmp_path / "base", tmp_path / "model.tar.gz")
+    assert (tmp_path / "base/model/etc/x").exists()
+
+
+@pytest.mark.parametrize("cut", [0, 10, 200])
+def test_archives_that_are_none(tmp_path: Path, cut: int) -> None:
+    """Text, an empty file and an archive cut short are a BadArchive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        member = tarfile.TarInfo("x")
+        member.size = 100_000
+        tar.addfile(member, io.BytesIO(os.urandom(100_000)))
+    (tmp_path / "a.tar.gz").write_bytes(buffer.getvalue()[:cut] if cut else b"no archive")
+    with pytest.raises(BadArchive, match="sound"):
+        extract(tmp_path / "a.tar.gz", tmp_path / "out")
+
+
+def test_the_serving_tree(tmp_path: Path) -> None:
+    """A model that was there before is gone; without an archive there is an empty folder."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a").write_text("a")
+    write_serving_tree(tmp_path / "base", pack(tmp_path / "source"))
+    assert [path.name for path in (tmp_path / "base/model").iterdir()] == ["a"]
+    write_serving_tree(tmp_path / "base", None)
+    assert not list((tmp_path / "base/model").iterdir())
