@@ -56,18 +56,27 @@ def with_boto3(runtime: Any, endpoint: str, rows: Rows) -> list[Any]:
     return predictions
 
 
-def with_cli(environment: Mapping[str, str], endpoint: str, rows: Rows) -> list[Any]:
+@dataclass(frozen=True)
+class CommandLine:
+    """The AWS CLI's surroundings: what a person's shell would give it."""
+
+    environment: Mapping[str, str]
+    region: str  # the environment need not name one, and the CLI does without only when its configuration does
+
+
+def with_cli(shell: CommandLine, endpoint: str, rows: Rows) -> list[Any]:
     """`aws sagemaker-runtime invoke-endpoint`, really run. Raises RunnerError with what the CLI said."""
     with tempfile.TemporaryDirectory(prefix="invoke-endpoint-") as folder:
         body, answer = Path(folder, "body.json"), Path(folder, "answer.json")
         body.write_text(json.dumps({"instances": rows}))
         command = [
             *(sys.executable, "-m", "awscli", "sagemaker-runtime", "invoke-endpoint"),
-            *("--endpoint-name", endpoint, "--content-type", "application/json", "--accept", "application/json"),
+            *("--region", shell.region, "--endpoint-name", endpoint),
+            *("--content-type", "application/json", "--accept", "application/json"),
             *("--body", f"fileb://{body}", str(answer)),
         ]
         done = subprocess.run(
-            command, env=dict(environment), capture_output=True, text=True, timeout=CLI_SECONDS, check=False
+            command, env=dict(shell.environment), capture_output=True, text=True, timeout=CLI_SECONDS, check=False
         )
         if done.returncode:
             raise RunnerError(f"the AWS CLI ended with status {done.returncode}: {done.stderr.strip()}")
@@ -75,12 +84,12 @@ def with_cli(environment: Mapping[str, str], endpoint: str, rows: Rows) -> list[
         return predictions
 
 
-def all_three(predict: Predict, runtime: Any, environment: Mapping[str, str], endpoint: str, rows: Rows) -> Invocations:
+def all_three(predict: Predict, runtime: Any, shell: CommandLine, endpoint: str, rows: Rows) -> Invocations:
     """Ask in each of the three ways; raises RunnerError that shows where the answers differ."""
     answers = Invocations(
         predictor=predict({"instances": rows})["predictions"],
         boto3=with_boto3(runtime, endpoint, rows),
-        cli=with_cli(environment, endpoint, rows),
+        cli=with_cli(shell, endpoint, rows),
     )
     check_equal(answers)
     return answers

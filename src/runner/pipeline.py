@@ -173,9 +173,8 @@ class Workflow:
         with self.progress.step("predict"):
             users = source.new_users(self.settings, self.dataset, self.split)
             rows = invoke.dense_rows(users.matrix)
-            answers = invoke.all_three(
-                self.learner.predict, self.clients.runtime, self.environment, self.report.run_name, rows
-            )
+            shell = invoke.CommandLine(self.environment, self.settings.region)
+            answers = invoke.all_three(self.learner.predict, self.clients.runtime, shell, self.report.run_name, rows)
             self.report.invocations = answers.cluster_indices()
             for way, clusters in self.report.invocations.items():
                 self.progress.line(f"{way:9} clusters {clusters}")

@@ -132,11 +132,7 @@ class LocalServices:
                 status = self._child.wait() if self._child else None
                 raise RunnerError(f"the emulator did not start (exit status {status}); its own message stands above")
             self._running = Connection.parse(line)
-        if self.engine not in ("auto", self._running.engine):
-            raise SettingsError(
-                f"engine = {self.engine!r}: the emulator that runs already uses {self._running.engine!r}. "
-                "Stop it first: python -m emulator down"
-            )
+        self._check_fit(self._running)
         return self._running
 
     def stop(self) -> None:
@@ -150,6 +146,16 @@ class LocalServices:
             self._child.kill()
             self._child.communicate()
             raise RunnerError(f"the emulator did not stop within {STOP_SECONDS} s and was killed") from None
+
+    def _check_fit(self, running: Connection) -> None:
+        """Refuse an emulator, started by somebody else, that is not what the settings ask for."""
+        region = (running.environment or {}).get("AWS_REGION")
+        for name, wanted, found in (("engine", self.engine, running.engine), ("region", self.region, region)):
+            if wanted not in ("auto", found):
+                raise SettingsError(
+                    f"{name} = {wanted!r}: the emulator that runs already has {found!r}. "
+                    "Stop it (python -m emulator down), or change the setting"
+                )
 
     @staticmethod
     def _find() -> Connection | None:

@@ -31,12 +31,13 @@ class SageMakerLearner:
 
     def fit(self, job_name: str, channels: dict[str, str]) -> None:
         """Start the training job on S3 URIs by channel name; does not wait."""
+        logging.getLogger("sagemaker").setLevel(logging.WARNING)
+        # This one sets its own level back whenever it is used, and is used at import; a filter stays.
+        logging.getLogger("sagemaker.config").addFilter(lambda record: record.levelno >= logging.WARNING)
         # Imported here, since it takes seconds.
         import sagemaker
         from sagemaker.tensorflow import TensorFlow
 
-        for name in ("sagemaker", "sagemaker.config"):  # the second has a level of its own
-            logging.getLogger(name).setLevel(logging.WARNING)
         settings = self.settings
         session = sagemaker.Session(
             boto_session=self.boto_session,

@@ -63,7 +63,7 @@ def wait(clients: tuple[Any, Any], job_name: str, poll_seconds: float, say: Call
     Raises RunnerError with the job's FailureReason when it does not complete.
     """
     sagemaker, logs = clients
-    log, told = JobLog(logs, job_name), 0
+    log, told, ended = JobLog(logs, job_name), 0, False
     while True:
         job = sagemaker.describe_training_job(TrainingJobName=job_name)
         for transition in job.get("SecondaryStatusTransitions", [])[told:]:
@@ -71,8 +71,10 @@ def wait(clients: tuple[Any, Any], job_name: str, poll_seconds: float, say: Call
             told += 1
         for line in log.new_lines():
             say(f"  {line}")
-        if job["TrainingJobStatus"] in ENDED:
+        if ended:
             break
+        # One more look after the end: CloudWatch Logs may show a job's last lines after its status.
+        ended = job["TrainingJobStatus"] in ENDED
         time.sleep(poll_seconds)
     if job["TrainingJobStatus"] != "Completed":
         reason = job.get("FailureReason", job["SecondaryStatus"])

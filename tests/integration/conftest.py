@@ -26,5 +26,5 @@ def rehearse(tmp_path: Path) -> Iterator[Callable[..., Rehearsal]]:
     for run in runs:
         if run.process.poll() is None:
             os.killpg(run.process.pid, signal.SIGKILL)
-            run.process.wait()
+            run.finish()
     rehearsal.emulator(tmp_path, "down")

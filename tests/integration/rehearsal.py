@@ -77,6 +77,16 @@ class Rehearsal:
     folder: Path
     lines: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Begin to read what it prints."""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as output:
+            self.lines.extend(output)  # line by line, as they come
+
     @property
     def output(self) -> str:
         """All it printed, both streams."""
@@ -102,8 +112,10 @@ class Rehearsal:
         self.process.send_signal(number)
 
     def finish(self) -> int:
-        """Wait for its end; returns its exit status."""
-        return self.process.wait(timeout=DEADLINE_SECONDS)
+        """Wait for its end, and until all it printed is read; returns its exit status."""
+        status = self.process.wait(timeout=DEADLINE_SECONDS)
+        self._reader.join(timeout=15)
+        return status
 
     def assert_nothing_left(self) -> None:
         """No process that knows of the folder, and no temporary file or folder."""
@@ -123,15 +135,7 @@ def start(folder: Path, *flags: str, mode: str = "local", **variables: str) -> R
         text=True,
         start_new_session=True,
     )
-    rehearsal = Rehearsal(process, folder)
-
-    def read() -> None:
-        assert process.stdout
-        for line in process.stdout:
-            rehearsal.lines.append(line)
-
-    threading.Thread(target=read, daemon=True).start()
-    return rehearsal
+    return Rehearsal(process, folder)
 
 
 def emulator(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
