@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import subprocess
 import time
@@ -35,7 +36,9 @@ class LocalStack:
         """`requirements` are its frozen packages; the program that starts it, serve.py, is beside them."""
         self._environments = environments
         self._requirements = requirements
-        self._folder = data_dir / "localstack"
+        # A folder a start: one that is just ending, because its emulator was killed, removes its own.
+        self._folders = data_dir / "localstack"
+        self._folder = self._folders
         self._processes = Processes(processes_dir)
         self._program: Program | None = None
         self._port = 0
@@ -50,13 +53,14 @@ class LocalStack:
         """Start it and return its base URL when it is ready. Raises LocalStackFailed, EnvironmentFailed."""
         python = self._environments.python("localstack", self._requirements)
         self._clear()
+        self._folder = self._folders / secrets.token_hex(4)
         for name in ("home", "tmp"):
             (self._folder / name).mkdir(parents=True)
         self._port = free_port()
         with self.log.open("wb") as log:
             self._program = self._processes.start(
                 "localstack",
-                [str(python), str(self._requirements.with_name("serve.py")), str(self._folder / "objects")],
+                [str(python), str(self._requirements.with_name("serve.py")), str(self._folder)],
                 environment={**inherited(), **self._settings()},
                 folder=self._folder,
                 stdin=subprocess.PIPE,  # kept open as long as we live: it ends when that does
@@ -121,7 +125,7 @@ class LocalStack:
                 return False
 
     def _clear(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._folders, ignore_errors=True)
 
 
 class _Session(Session):  # type: ignore[misc]  # not typed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,14 +11,12 @@ from functools import partial
 from pathlib import Path
 
 
-def _stop_with_the_parent() -> None:
+def _end_with_the_parent(folder: Path) -> None:
     """End when stdin does: its other end closes with the emulator, even when that is killed."""
     while sys.stdin.buffer.read(4096):
         pass
-    killer = threading.Timer(5, os._exit, (1,))  # should the orderly end hang
-    killer.daemon = True
-    killer.start()
-    os.kill(os.getpid(), signal.SIGTERM)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)  # an orderly end takes a second, and there is nothing to be saved
 
 
 def _listen_on_loopback_only() -> None:
@@ -60,15 +58,15 @@ def _keep_the_index(folder: Path) -> None:
     config.dirs.static_libs = str(folder)
 
 
-def main(objects: Path) -> None:
-    """Run until SIGTERM, SIGINT, or the end of stdin; `objects` is the folder for what S3 holds."""
+def main(folder: Path) -> None:
+    """Run until a signal or the end of stdin; `folder` is where it may write, and goes with it."""
     _listen_on_loopback_only()
-    _keep_objects_in(objects)
+    _keep_objects_in(folder / "objects")
     _look_no_host_up()
     _keep_the_index(Path(sys.prefix) / "index")
     from localstack.runtime.main import main as run_localstack  # type: ignore[import-not-found]
 
-    threading.Thread(target=_stop_with_the_parent, daemon=True).start()
+    threading.Thread(target=_end_with_the_parent, args=(folder,), daemon=True).start()
     run_localstack()
 
 

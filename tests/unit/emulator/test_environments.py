@@ -158,5 +158,6 @@ def test_a_killed_build_is_not_taken_for_complete(
         assert builder.stdout
         builder.stdout.readline()
         builder.kill()  # alone: its uv goes on for a moment
+        builder.wait()
     assert answer(environments.python("image", requirements)) == "42\n"
     assert not any("waiting" in report for report in reports)

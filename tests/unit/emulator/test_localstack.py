@@ -75,7 +75,7 @@ def test_life(environments: Any, tmp_path: Path) -> None:
         client = program.client("s3")
         client.create_bucket(Bucket="life")
         client.put_object(Bucket="life", Key="x", Body=b"x" * 1_000_000)
-        assert (tmp_path / "data/localstack/objects/life").is_dir()
+        assert list((tmp_path / "data/localstack").glob("*/objects/life"))
         program.stop()
         assert not program.alive()
         assert [path.name for path in (tmp_path / "data").iterdir()] == ["localstack.log"]
@@ -115,5 +115,6 @@ def test_it_ends_with_its_parent(environments: Any, tmp_path: Path) -> None:
         pid = int(owner.stdout.readline())
         owner.kill()
     wait_for_end(pid)
+    assert not list((tmp_path / "data/localstack").iterdir())
     assert Processes(tmp_path / "processes").remove_leftovers() == []
     assert not list((tmp_path / "processes").iterdir())
