@@ -262,8 +262,8 @@ def _signature(claim: _Claim, request: Request, keys: Credentials) -> str:
         target = f"{request.path}?{'&'.join(kept)}"
     aws_request = AWSRequest(
         method=request.method,
-        url=f"http://{request.headers.get('host', '')}{target}",
-        headers={name: request.headers[name] for name in claim.signed_headers if name in request.headers},
+        url=_as_utf8(f"http://{request.headers.get('host', '')}{target}"),
+        headers={name: _as_utf8(request.headers[name]) for name in claim.signed_headers if name in request.headers},
         data=_Hashed(request.body),
     )
     aws_request.context["timestamp"] = claim.timestamp
@@ -279,6 +279,11 @@ def _signature(claim: _Claim, request: Request, keys: Credentials) -> str:
     )
     canonical = signer.canonical_request(aws_request)
     return str(signer.signature(signer.string_to_sign(aws_request, canonical), aws_request))
+
+
+def _as_utf8(text: str) -> str:
+    """What came in as bytes (a character each) in the encoding that clients sign."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _signing_all(signer_class: Any) -> Any:

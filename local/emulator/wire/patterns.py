@@ -29,7 +29,8 @@ _TOKEN = re.compile(
 def compiled(pattern: str) -> re.Pattern[str]:
     """The Java `pattern`, for `fullmatch`. Raises re.error if it is beyond both."""
     out: list[str] = []
-    in_class = False
+    in_class, opened = False, 0
+    class_start = ["["], ["[", "^"]  # behind these a bracket is a character
     for token in _TOKEN.finditer(pattern):
         text = token.group()
         if token["pair"]:
@@ -44,10 +45,10 @@ def compiled(pattern: str) -> re.Pattern[str]:
         elif token["quantified_end"] and not in_class:
             text = "$"
         elif text == "[" and not in_class:
-            in_class = True
+            in_class, opened = True, len(out)
         elif text == "[":
             text = r"\["  # Python warns of what looks like a nested set
-        elif text == "]" and in_class and out[-1] not in ("[", "^"):
+        elif text == "]" and in_class and out[opened:] not in class_start:
             in_class = False
         elif text == "." and not in_class:
             text = r"[^\n\r\x85\u2028\u2029]"

@@ -126,8 +126,8 @@ def _itself(value: Any) -> Any:
 
 
 def _violation(echo: str | None, path: str, constraint: str) -> str:
-    shown = "null" if echo is None else echo
-    return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}".replace("Value  at", "Value at")
+    shown = " null" if echo is None else echo and f" {echo}"
+    return f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
 
 
 def _echo(shape: Shape, value: Any) -> str:

@@ -95,6 +95,14 @@ def test_accepts_what_botocore_signs(request_: Request) -> None:
     assert request_.body.tell() == 0
 
 
+def test_accepts_headers_that_are_not_ascii() -> None:
+    """Clients sign the characters, and send them as UTF-8."""
+    signed = by_header(Call(), {**JSON, "X-Amz-Meta-Title": "Fräulein 漢字"})
+    raw = {name: value.encode().decode("latin-1") for name, value in signed.headers.items()}
+    assert Verifier(KEYS).verify(replace(signed, headers=raw)).service == "sagemaker"
+    assert refusal(replace(signed, headers={**raw, "x-amz-meta-title": "\xff"}))[0] == 403
+
+
 def test_accepts_a_presigned_query_call() -> None:
     """As STS's GetCallerIdentity is presigned, to be sent by somebody else."""
     call = Call(service="sts", method="GET", target="/?Action=GetCallerIdentity&Version=2011-06-15", body=b"")

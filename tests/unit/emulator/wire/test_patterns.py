@@ -41,6 +41,9 @@ def test_every_pattern_of_the_models_compiles(service: str) -> None:
         ("[.]", ".", True),
         ("[[]", "[", True),
         ("[]a]+", "]a", True),
+        ("[^]a]+", "]", False),
+        ("[a^]b", "^b", True),
+        (r"[a\]]\p{L}", "]é", True),
     ],
 )
 def test_reads_patterns_as_java_does(pattern: str, text: str, matches: bool) -> None:
