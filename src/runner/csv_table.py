@@ -87,9 +87,10 @@ def read_rows(path: Path) -> Iterator[Row]:
                 last_quotes, last_lines = lines.take()
                 if number > 1 and any(cell.strip() for cell in record):
                     if last_quotes % 2 and last_lines > 1 and lines.ended():
+                        column = names[min(len(record), len(names)) - 1]
                         raise DataError(
-                            f"{path}, row {number}, column {names[min(len(record), len(names)) - 1]}: a quote is opened "
-                            "and never closed, up to the end of the file. Close it, or download the file again"
+                            f"{path}, row {number}, column {column}: a quote is opened and never closed, up to the end "
+                            "of the file. Close it, or download the file again"
                         )
                     cells = dict(zip(names, record + [""] * (len(names) - len(record)), strict=False))
                     yield Row(number, cells, max(0, len(record) - len(names)))

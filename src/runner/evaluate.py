@@ -146,7 +146,7 @@ def _pairs(sizes: np.ndarray) -> float:
 def _means(ratings: csr_matrix, prior: np.ndarray, strength: float) -> np.ndarray:
     """Return films' means, mixed with `strength` times their priors, which also stand where there is no rating."""
     raters = np.bincount(ratings.indices, minlength=ratings.shape[1])
-    total = np.bincount(ratings.indices, weights=ratings.data, minlength=ratings.shape[1])
+    total = np.bincount(ratings.indices, weights=ratings.data, minlength=ratings.shape[1]).astype(np.float64)
     means = prior.copy()
     np.divide(total + strength * prior, raters + strength, out=means, where=raters > 0)
     return means

@@ -147,7 +147,7 @@ def _films_of(clustered: Clustered, cluster: int, count: int, least_raters: int)
 def _shrunk_means(ratings: csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for each film, its shrunk mean, its mean (0 where nobody rated it), and the number of its ratings."""
     raters = np.bincount(ratings.indices, minlength=ratings.shape[1])
-    total = np.bincount(ratings.indices, weights=ratings.data, minlength=ratings.shape[1])
+    total = np.bincount(ratings.indices, weights=ratings.data, minlength=ratings.shape[1]).astype(np.float64)
     overall = float(ratings.data.mean(dtype=np.float64)) if ratings.nnz else 0.0
     mean = np.divide(total, raters, out=np.zeros_like(total), where=raters > 0)
     return (total + PRIOR * overall) / (raters + PRIOR), mean, raters

@@ -61,7 +61,7 @@ def read_shards(folder: Path) -> Split:
     for part in PARTS:
         paths = sorted((folder / part).glob("ratings-*.npz"))
         try:
-            shards = [csr_matrix(load_npz(path)) for path in paths]
+            shards = [_load(path) for path in paths]
         except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
             raise DataError(f"{folder / part}: a shard is damaged ({error}). Write the set again") from None
         ids[part] = users.loc[users["split"] == part].sort_values("row")["user_id"].to_numpy()
@@ -70,6 +70,12 @@ def read_shards(folder: Path) -> Split:
             raise DataError(f"{folder / part}: the shards and the vocabulary disagree. Write the set again")
         matrices[part] = vstack(shards, format="csr", dtype=np.float32)
     return Split(matrices["train"], matrices["test"], ids["train"], ids["test"], movies)
+
+
+def _load(path: Path) -> csr_matrix:
+    """Read a shard; the file is opened here, for NumPy leaves a damaged one open."""
+    with path.open("rb") as file:
+        return csr_matrix(load_npz(file))
 
 
 def _check(folder: Path) -> None:
