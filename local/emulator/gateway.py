@@ -11,8 +11,9 @@ from emulator.errors import ApiError
 from emulator.http import Request, Response
 from emulator.proxy import Proxy
 from emulator.recording import Entry, Recorder
-from emulator.sigv4 import Credentials, Refused, Scope, Verifier
+from emulator.sigv4 import Credentials, Scope, Verifier
 from emulator.wire.api import Api, Exchange
+from emulator.wire.refusals import Refused
 from emulator.wire.rendering import render, style_of
 
 HEALTH_PATH = "/_emulator/health"

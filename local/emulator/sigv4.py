@@ -16,8 +16,8 @@ from botocore import auth, credentials
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 
-from emulator.errors import ApiError
 from emulator.http import Request
+from emulator.wire.refusals import refused
 from emulator.wire.rendering import Style, style_of
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -44,16 +44,6 @@ class Scope:
     region: str
 
 
-class Refused(ApiError):
-    """The request is not signed, or not properly; `style` is the protocol in which to say so."""
-
-    def __init__(self, message: str, *, code: str, status: int, style: Style) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
-        self.style = style
-
-
 @dataclass(frozen=True)
 class _Claim:
     """What the request says about its signature."""
@@ -69,54 +59,6 @@ class _Claim:
     expires: int | None  # seconds; presigned URLs only
 
 
-# AWS names the same refusal differently in its protocols: (JSON and REST-JSON, query, S3), each (code, status).
-_CODES: dict[str, dict[str, tuple[str, int]]] = {
-    "missing": {
-        "json": ("MissingAuthenticationTokenException", 403),
-        "query": ("MissingAuthenticationToken", 403),
-        "s3": ("AccessDenied", 403),
-    },
-    "unsupported": {
-        "json": ("IncompleteSignatureException", 403),
-        "query": ("IncompleteSignature", 400),
-        "s3": ("InvalidRequest", 400),
-    },
-    "malformed": {
-        "json": ("IncompleteSignatureException", 403),
-        "query": ("IncompleteSignature", 400),
-        "s3": ("AuthorizationHeaderMalformed", 400),
-    },
-    "key": {
-        "json": ("UnrecognizedClientException", 403),
-        "query": ("InvalidClientTokenId", 403),
-        "s3": ("InvalidAccessKeyId", 403),
-    },
-    "token": {
-        "json": ("UnrecognizedClientException", 403),
-        "query": ("InvalidClientTokenId", 403),
-        "s3": ("InvalidToken", 400),
-    },
-    "signature": {
-        "json": ("InvalidSignatureException", 403),
-        "query": ("SignatureDoesNotMatch", 403),
-        "s3": ("SignatureDoesNotMatch", 403),
-    },
-    "skew": {
-        "json": ("InvalidSignatureException", 403),
-        "query": ("SignatureDoesNotMatch", 403),
-        "s3": ("RequestTimeTooSkewed", 403),
-    },
-    "expired": {
-        "json": ("InvalidSignatureException", 403),
-        "query": ("SignatureDoesNotMatch", 403),
-        "s3": ("AccessDenied", 403),
-    },
-    "payload": {
-        "json": ("InvalidSignatureException", 403),
-        "query": ("SignatureDoesNotMatch", 403),
-        "s3": ("XAmzContentSHA256Mismatch", 400),
-    },
-}
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
@@ -146,13 +88,13 @@ class Verifier:
         style = style_of(request, claim.service)
         if not hmac.compare_digest(claim.access_key_id.encode(), self._keys.access_key_id.encode()):
             text = "The AWS Access Key Id you provided does not exist in our records."
-            raise _refused("key", (text if style == "s3" else _BAD_TOKEN) + _USE_ENV, style)
+            raise refused("key", (text if style == "s3" else _BAD_TOKEN) + _USE_ENV, style)
         if claim.token is not None:
-            raise _refused("token", _BAD_TOKEN + " The emulator's keys have no session token.", style)
+            raise refused("token", _BAD_TOKEN + " The emulator's keys have no session token.", style)
         self._check_time(claim, style)
         expected = _signature(claim, request, self._keys)
         if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
-            raise _refused("signature", _MISMATCH, style)
+            raise refused("signature", _MISMATCH, style)
         _check_payload(claim, request, style)
         return Scope(claim.service, claim.region)
 
@@ -160,9 +102,9 @@ class Verifier:
         try:
             signed = datetime.strptime(claim.timestamp, _TIME).replace(tzinfo=UTC)
         except ValueError:
-            raise _refused("malformed", f"The date {claim.timestamp!r} is not of the form {_TIME}", style) from None
+            raise refused("malformed", f"The date {claim.timestamp!r} is not of the form {_TIME}", style) from None
         if claim.timestamp[:8] != claim.date:
-            raise _refused(
+            raise refused(
                 "signature", f"Date in Credential scope ({claim.date}) does not match {claim.timestamp}", style
             )
         now = self._now()
@@ -171,18 +113,13 @@ class Verifier:
             kind = "skew" if claim.expires is None else "expired"
             text = f"Signature expired: {claim.timestamp} is now earlier than {(now - lifetime).strftime(_TIME)}"
             s3_text = "Request has expired" if claim.expires is not None else _S3_SKEW
-            raise _refused(kind, s3_text if style == "s3" else text, style)
+            raise refused(kind, s3_text if style == "s3" else text, style)
         if signed > now + _SKEW:
             text = f"Signature not yet current: {claim.timestamp} is still later than {(now + _SKEW).strftime(_TIME)}"
-            raise _refused("skew", _S3_SKEW if style == "s3" else text, style)
+            raise refused("skew", _S3_SKEW if style == "s3" else text, style)
 
 
 _S3_SKEW = "The difference between the request time and the current time is too large."
-
-
-def _refused(kind: str, message: str, style: Style) -> Refused:
-    code, status = _CODES[kind]["json" if style == "rest-json" else style]
-    return Refused(message, code=code, status=status, style=style)
 
 
 def _claim(request: Request) -> _Claim:
@@ -193,19 +130,19 @@ def _claim(request: Request) -> _Claim:
     style = style_of(request)
     if authorization is None:
         if "Signature" in query and "AWSAccessKeyId" in query:
-            raise _refused("unsupported", _VERSION_2, "s3")
+            raise refused("unsupported", _VERSION_2, "s3")
         text = "Access Denied: the request is not signed" if style == "s3" else "Missing Authentication Token"
-        raise _refused("missing", text, style)
+        raise refused("missing", text, style)
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != _ALGORITHM:
         text = f"The authorization mechanism you have provided is not supported. Please use {_ALGORITHM}."
-        raise _refused("unsupported", text, style)
+        raise refused("unsupported", text, style)
     fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     absent = [name for name in ("Credential", "SignedHeaders", "Signature") if not fields.get(name)]
     timestamp = request.headers.get("x-amz-date")
     if absent or timestamp is None:
         needed = [f"Authorization's {name}" for name in absent] + ([] if timestamp else ["the header X-Amz-Date"])
-        raise _refused("malformed", f"The request lacks {', '.join(needed)}", style)
+        raise refused("malformed", f"The request lacks {', '.join(needed)}", style)
     return _checked_claim(
         request,
         fields,
@@ -222,11 +159,11 @@ def _claim_of_query(request: Request, query: dict[str, str]) -> _Claim:
     ]
     if absent or query["X-Amz-Algorithm"] != _ALGORITHM:
         text = f"Query-string authentication with {_ALGORITHM} needs all of X-Amz-Algorithm, X-Amz-Credential, "
-        raise _refused("malformed", text + "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders and X-Amz-Expires", style)
+        raise refused("malformed", text + "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders and X-Amz-Expires", style)
     expires = query["X-Amz-Expires"]
     if not expires.isdecimal() or int(expires) > _LONGEST_PRESIGNED:
         text = f"X-Amz-Expires must be a number of seconds, at most a week ({_LONGEST_PRESIGNED})"
-        raise _refused("malformed", text, style)
+        raise refused("malformed", text, style)
     return _checked_claim(
         request,
         {name: query[f"X-Amz-{name}"] for name in ("Credential", "SignedHeaders", "Signature")},
@@ -242,15 +179,15 @@ def _checked_claim(
     scope = fields["Credential"].rsplit("/", 4)  # an access key may hold slashes, a scope may not
     style = style_of(request, scope[3] if len(scope) == 5 else None)
     if len(scope) != 5 or scope[4] != "aws4_request":
-        raise _refused("malformed", "Credential must be KEY/DATE/REGION/SERVICE/aws4_request", style)
+        raise refused("malformed", "Credential must be KEY/DATE/REGION/SERVICE/aws4_request", style)
     names = tuple(fields["SignedHeaders"].split(";"))
     if "host" not in names:
-        raise _refused("malformed", "'Host' must be a signed header", style)
+        raise refused("malformed", "'Host' must be a signed header", style)
     # A header with a meaning to AWS that is sent, but not signed, could have been added on the way.
     loose = [name for name in request.headers if name.startswith("x-amz-") and name not in names]
     if loose and expires is None:
         text = f"There were headers present in the request which were not signed: {', '.join(loose)}"
-        raise _refused("missing" if style == "s3" else "signature", text, style)
+        raise refused("missing" if style == "s3" else "signature", text, style)
     return _Claim(scope[0], scope[1], scope[2], scope[3], timestamp, names, fields["Signature"], token, expires)
 
 
@@ -337,4 +274,4 @@ def _check_payload(claim: _Claim, request: Request, style: Style) -> None:
     actual = EMPTY_SHA256 if request.length == 0 else _sha256(request.body)
     if not hmac.compare_digest(stated.encode(), actual.encode()):
         text = "The provided 'x-amz-content-sha256' header does not match what was computed."
-        raise _refused("payload", text if style == "s3" else _MISMATCH, style)
+        raise refused("payload", text if style == "s3" else _MISMATCH, style)

@@ -16,7 +16,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SignersCredentials
 
 from emulator.http import Request
-from emulator.sigv4 import Credentials, Refused, Scope, Verifier
+from emulator.sigv4 import Credentials, Scope, Verifier
+from emulator.wire.refusals import Refused
 
 KEYS = Credentials("AKIAREHEARSAL0000001", "secret/+=")
 HOST = "127.0.0.1:4566"
