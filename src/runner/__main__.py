@@ -23,8 +23,7 @@ def main() -> int:
 
         pipeline.run(settings, os.environ, Console(highlight=False))
     except RunnerError as error:
-        for line in str(error).splitlines():
-            problems.print(f"error: {line}" if not line.startswith(" ") else line)
+        problems.print(error.shown())
         return error.exit_status
     except signals.Interrupted as interrupted:
         problems.print(f"ended by {interrupted}; what the run had made is removed")

@@ -8,8 +8,16 @@ class RunnerError(Exception):
 
     exit_status = 1
 
+    def shown(self) -> str:
+        """The message as the terminal shows it."""
+        return f"error: {self}"
+
 
 class SettingsError(RunnerError):
     """A setting, a file that it names, or the credentials are wrong: found before anything was started."""
 
     exit_status = 2
+
+    def shown(self) -> str:
+        """A line for each wrong setting."""
+        return "\n".join(f"error: {line}" for line in str(self).splitlines())

@@ -104,7 +104,9 @@ def test_aws_mode_with_refused_credentials_ends_before_anything_is_made(rehearse
     run = rehearse(mode="aws", **settings(**AWS_SETTINGS), **variables)
     assert run.finish() == 2
     assert "AWS credentials: refused" in run.output
-    assert {request["service"] for request in requests(record)} <= {"sts"}
+    asked = list(requests(record))
+    assert asked, "the credentials were tried"
+    assert {(request["path"], request["status"]) for request in asked} == {("/", 403)}, "and nothing else was"
     assert not (tmp_path / "matrix").exists()
 
 
