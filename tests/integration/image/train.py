@@ -29,7 +29,7 @@ def main() -> int:
         print("hanging", flush=True)
         while True:
             time.sleep(0.05)
-    print("[test] words=%d;" % len(words))
+    print(f"[test] words={len(words)};")
     return 0
 
 

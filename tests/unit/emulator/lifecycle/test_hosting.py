@@ -161,7 +161,7 @@ def test_an_endpoint_in_between_cannot_be_deleted(emulator: Make, storage: FakeS
     made = emulator(SERVES, storage=storage, health=health)
     made.clock.sleep = lambda seconds: None  # it stays Creating
     create(made)
-    with pytest.raises(ValidationError, match='Cannot update in-progress endpoint "arn:.*:endpoint/endpoint"'):
+    with pytest.raises(ValidationError, match=r'Cannot update in-progress endpoint "arn:.*:endpoint/endpoint"'):
         OPERATIONS["DeleteEndpoint"](made.context, {"EndpointName": "endpoint"})
     health.healthy = True
     until(made, "InService")

@@ -216,11 +216,13 @@ class FakeSlowStorage(FakeStorage):
         self._during, self._upload = during, upload
 
     def download_channel(self, channel: Any, destination: Any) -> None:
+        """Do it, then what happens."""
         super().download_channel(channel, destination)
         if not self._upload:
             self._during()
 
     def upload(self, path: Any, uri: str) -> None:
+        """Do it, then what happens."""
         super().upload(path, uri)
         if self._upload:
             self._during()

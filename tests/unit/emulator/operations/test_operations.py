@@ -112,7 +112,7 @@ def test_a_stopped_job_cannot_be_stopped_again(call: Callable[..., Any], job_req
     made = call.made  # type: ignore[attr-defined]
     made.poll(lambda: made.store.get(Kind.TRAINING_JOB, "job").status == "Stopped", "the job's end")
     with pytest.raises(
-        ValidationError, match="^The request was rejected because the training job is in status Stopped.$"
+        ValidationError, match=r"^The request was rejected because the training job is in status Stopped\.$"
     ):
         call("StopTrainingJob", TrainingJobName="job")
 
@@ -287,6 +287,7 @@ class FakeModelServer(http.server.BaseHTTPRequestHandler):
     """Answers by what the body says."""
 
     def do_POST(self) -> None:
+        """Echo, or fail."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status = 500 if body == b"fail" else 200
         answer = (
