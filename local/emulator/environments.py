@@ -33,6 +33,8 @@ class Environments:
     def __init__(self, cache_dir: Path, report: Callable[[str], None]) -> None:
         self.cache_dir = cache_dir
         self._report = report
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
 
     def python(self, name: str, requirements: Path) -> Path:
         """The interpreter of the environment with these requirements; one that is there costs nothing but a look.
@@ -57,6 +59,12 @@ class Environments:
             raise EnvironmentFailed(f"{name}: no environment can be built in {self.cache_dir}: {error}") from error
         return python
 
+    def stop(self) -> None:
+        """End what is being built; `python` then raises EnvironmentFailed, in whichever thread it was called."""
+        self._stopped = True
+        for process in list(self._running):
+            process.kill()
+
     def _locked(self, name: str, path: Path) -> AbstractContextManager[FileLock]:
         lock = FileLock(path)
         try:
@@ -79,7 +87,7 @@ class Environments:
                 shutil.rmtree(leftover, ignore_errors=True)
             if folder.exists():  # its Python is gone
                 shutil.rmtree(folder)
-            variables = with_defaults({**_system_certificates(), **read_pip_settings(_base_python())})
+            variables = with_defaults({**system_certificates(), **read_pip_settings(_base_python())})
             # Relocatable, because it is renamed when it is complete.
             self._uv(name, variables, "venv", "--relocatable", "--python", _base_python(), str(unfinished))
             self._uv(
@@ -95,23 +103,40 @@ class Environments:
         self._report(f"{name}: environment ready after {time.monotonic() - started:.0f} s ({size / 1e6:.0f} MB)")
 
     def _uv(self, name: str, variables: dict[str, str], *arguments: str) -> None:
-        import uv
-
-        result = subprocess.run(
-            [uv.find_uv_bin(), "--no-progress", "--no-python-downloads", *arguments],
+        with subprocess.Popen(
+            [uv_program(), "--no-progress", "--no-python-downloads", *arguments],
             env=variables,
             cwd=self.cache_dir,  # not the user's folder, whose uv.toml is about something else
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-        )
-        if result.returncode:
-            output = "\n".join(result.stderr.strip().splitlines()[-LAST_LINES:])
+        ) as process:
+            self._running.add(process)
+            try:
+                if self._stopped:
+                    process.kill()
+                said = process.communicate()[1]
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                self._running.discard(process)
+        if self._stopped:
+            raise EnvironmentFailed(f"{name}: the building of its environment was stopped")
+        if process.returncode:
+            output = "\n".join(said.strip().splitlines()[-LAST_LINES:])
             raise EnvironmentFailed(
-                f"{name}: its environment could not be built; uv {arguments[0]} said:\n{output}\n"
-                f"{_advice(result.stderr)}"
+                f"{name}: its environment could not be built; uv {arguments[0]} said:\n{output}\n{_advice(said)}"
             )
+
+
+def uv_program() -> str:
+    """The uv that is installed with us."""
+    import uv
+
+    return str(uv.find_uv_bin())
 
 
 def _key(content: bytes) -> str:
@@ -127,7 +152,7 @@ def _base_python() -> str:
     return str(base) if sys.version_info[:2] == PYTHON_VERSION and base.exists() else wanted
 
 
-def _system_certificates() -> dict[str, str]:
+def system_certificates() -> dict[str, str]:
     """The system's root certificates where there are any: those that uv brings do not know a company's TLS proxy."""
     paths = ssl.get_default_verify_paths()
     folders = [Path(folder) for folder in (paths.capath, "/etc/ssl/certs", "/etc/pki/tls/certs") if folder]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from botocore.config import Config
 from localstack_client.session import Session
 
 from emulator.engine.inherited import inherited
@@ -75,7 +76,8 @@ class LocalStack:
 
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client that talks to it directly."""
-        return _Session(self.base_url).client(service, **options)
+        config = Config(proxies={}).merge(options.pop("config", None) or Config())
+        return _Session(self.base_url).client(service, config=config, **options)
 
     def stop(self) -> None:
         """End it at once: it keeps nothing that an orderly end, which takes a second, would save. Idempotent."""

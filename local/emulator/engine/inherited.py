@@ -13,12 +13,19 @@ NAMES = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT"),
     ]
 )
+LOOPBACK = "localhost,127.0.0.1,::1"
 
 
 def inherited(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The part of `environ` that is passed on; by default of this process's own, which is never interpreted here."""
     source = os.environ if environ is None else environ
-    return {name: value for name, value in source.items() if name in NAMES or name.startswith("LC_")}
+    passed = {name: value for name, value in source.items() if name in NAMES or name.startswith("LC_")}
+    if any(name.lower().endswith("_proxy") for name in passed):
+        # What is started here talks to the emulator over loopback, where no proxy can follow.
+        given = passed.get("no_proxy") or passed.get("NO_PROXY")
+        direct = given if given == "*" else ",".join(filter(None, [given, LOOPBACK]))
+        passed |= {"NO_PROXY": direct, "no_proxy": direct}
+    return passed
 
 
 def with_defaults(defaults: Mapping[str, str]) -> dict[str, str]:

@@ -14,13 +14,14 @@ from emulator.engine.lines import Lines
 from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
 from emulator.engine.ports import free_port
 from emulator.engine.processes import Processes, Program
-from emulator.environments import EnvironmentFailed
+from emulator.environments import EnvironmentFailed, system_certificates, uv_program
 from emulator.images import Catalogue, ImageDefinition
 
 # What a program that ended left in its pipe is there at once; only a process that escaped its end keeps it open.
 DRAIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 CHUNK_BYTES = 65536
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class PythonEnvironments(Protocol):
@@ -147,7 +148,10 @@ def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> 
         "PYTHONUNBUFFERED": "1",  # lines as they are written, and none lost to a kill
         "PYTHONIOENCODING": "utf-8",
         "VIRTUAL_ENV": str(python.parent.parent),
-        "PATH": f"{python.parent}:{inherited().get('PATH', '/usr/local/bin:/usr/bin:/bin')}",
+        "PATH": os.pathsep.join([str(python.parent), inherited().get("PATH", DEFAULT_PATH)]),
+        # For what a script's own requirements.txt asks for: these environments have no pip.
+        "UV": uv_program(),
+        **system_certificates(),
         "HOME": str(work.base_dir / "home"),
         "TMPDIR": str(work.base_dir / "tmp"),
     }

@@ -140,6 +140,14 @@ def test_two_at_once(environments: Environments, requirements: Path, reports: li
     assert any("waiting" in report for report in reports)
 
 
+def test_stop(tmp_path: Path, requirements: Path) -> None:
+    """A build that is stopped is an error at once, and leaves nothing."""
+    environments = Environments(tmp_path / "cache", lambda line: environments.stop())
+    with pytest.raises(EnvironmentFailed, match="was stopped"):
+        environments.python("image", requirements)
+    assert all(path.suffix == ".lock" for path in environments.cache_dir.iterdir())
+
+
 BUILDER = """
 import sys
 from pathlib import Path

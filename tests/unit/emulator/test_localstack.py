@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 
 from emulator.engine.inherited import inherited
 from emulator.engine.processes import Processes
@@ -59,9 +60,12 @@ def test_loopback_only(localstack_program: Any) -> None:
 
 
 def test_the_users_endpoint_is_ignored(localstack_program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clients go to this LocalStack even where the shell was set up for the emulator."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert localstack_program.client("sts").meta.endpoint_url == localstack_program.base_url
+    """The clients go to this LocalStack even where the shell was set up for the emulator, or for a proxy."""
+    for name in ("AWS_ENDPOINT_URL", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    client = localstack_program.client("sts", config=Config(retries={"total_max_attempts": 1}))
+    assert client.meta.endpoint_url == localstack_program.base_url
+    assert client.get_caller_identity()
     assert localstack_program.alive()
 
 

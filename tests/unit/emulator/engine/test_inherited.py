@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from emulator.engine.inherited import inherited, with_defaults
+import pytest
+
+from emulator.engine.inherited import LOOPBACK, inherited, with_defaults
 
 
 def test_only_the_harmless_is_passed_on() -> None:
     """Keys, settings of Python and of frameworks, and HOME stay behind."""
-    kept = {"PATH": "/bin", "LANG": "C.UTF-8", "LC_ALL": "C", "https_proxy": "http://proxy", "SSL_CERT_FILE": "/ca"}
+    kept = {"PATH": "/bin", "LANG": "C.UTF-8", "LC_ALL": "C", "SSL_CERT_FILE": "/ca"}
     lost = {"AWS_SECRET_ACCESS_KEY": "x", "PYTHONPATH": "/x", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": "/root", "SM_X": ""}
     assert inherited({**kept, **lost}) == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, LOOPBACK), ({"NO_PROXY": "a.example"}, f"a.example,{LOOPBACK}"), ({"no_proxy": "*"}, "*")],
+)
+def test_loopback_needs_no_proxy(given: dict[str, str], expected: str) -> None:
+    """A proxy is passed on, but never asked for what is on this machine."""
+    passed = inherited({"https_proxy": "http://proxy", **given})
+    assert passed == {"https_proxy": "http://proxy", "NO_PROXY": expected, "no_proxy": expected}
 
 
 def test_the_users_settings_win_over_defaults() -> None:
