@@ -16,7 +16,8 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache, partial, reduce
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -303,15 +304,17 @@ def train(model_dir: str, training_dir: str, params: Mapping[str, Any]) -> tuple
 
 
 def served(estimator: Any, params: Mapping[str, Any]) -> tf.estimator.Estimator:
-    """Wrap the trained estimator so that it answers what the endpoint answers, in evaluation and in the export.
+    """Make of the trained estimator's checkpoint the model that the endpoint answers with.
 
-    Outputs: `distances` float32 [batch, num_clusters] (cosine distance, or squared Euclidean distance), and
-    `cluster_index` int64 [batch], the smallest of them (the first one of equals: a row without ratings is at cosine
-    distance 1 of every centre, so it gets 0).
+    Evaluation and export both use it. Outputs: `distances` float32 [batch, num_clusters] (cosine distance, or squared
+    Euclidean distance), and `cluster_index` int64 [batch], the smallest of them (the first one of equals: a row
+    without ratings is at cosine distance 1 of every centre, so it gets 0).
     """
+    # Without the graph that chooses a start, which the estimator builds in every mode.
+    trained = estimator_fn(estimator.config, {**params, "num_restarts": 1})
 
     def model_fn(features: Any, mode: str, config: Any) -> tf.estimator.EstimatorSpec:
-        spec = estimator.model_fn(features=features, labels=None, mode=mode, config=config)
+        spec = trained.model_fn(features=features, labels=None, mode=mode, config=config)
         # Rounding can take the distance of a row to itself a little below zero.
         distances = tf.maximum(spec.predictions["all_distances"], 0.0)
         distances = tf.ensure_shape(distances, [None, params["num_clusters"]])
@@ -322,19 +325,30 @@ def served(estimator: Any, params: Mapping[str, Any]) -> tf.estimator.Estimator:
     return tf.estimator.Estimator(model_fn, config=estimator.config)
 
 
-def evaluate(
-    model: tf.estimator.Estimator, channel_dir: str, params: Mapping[str, Any]
-) -> tuple[float, np.ndarray[Any, Any]]:
-    """Assign every row of a channel to its nearest centre.
+@dataclass(frozen=True)
+class Evaluation:
+    """How well the centres fit the rows of a channel."""
 
-    Returns the inertia (the sum over the rows of the distance to the nearest centre: cosine distance 1 - cos, or
-    squared Euclidean distance) and the cluster index of each row, in row order.
-    """
-    if not read_matrix(channel_dir).shape[0]:
-        return 0.0, np.zeros(0, dtype=np.int64)
-    batches = list(model.predict(partial(eval_input_fn, channel_dir, params), yield_single_examples=False))
-    inertia = sum(float(batch["distances"].min(axis=1).sum(dtype=np.float64)) for batch in batches)
-    return inertia, np.concatenate([batch["cluster_index"] for batch in batches])
+    inertia: float
+    """The sum over the rows of the distance to the nearest centre: 1 - cos, or the squared Euclidean distance."""
+    clusters: np.ndarray[Any, Any]
+    """The index of the nearest centre of each row, in row order, int64."""
+
+
+def evaluate(model: tf.estimator.Estimator, channel_dirs: Sequence[str], params: Mapping[str, Any]) -> list[Evaluation]:
+    """Assign every row of these channels to its nearest centre, all in one pass (each pass builds a graph)."""
+
+    def input_fn() -> tf.data.Dataset:
+        return reduce(lambda one, other: one.concatenate(other), (eval_input_fn(path, params) for path in channel_dirs))
+
+    batches = list(model.predict(input_fn, yield_single_examples=False))
+    nearest = np.concatenate([batch["distances"].min(axis=1) for batch in batches])
+    clusters = np.concatenate([batch["cluster_index"] for batch in batches])
+    ends = np.cumsum([read_matrix(path).shape[0] for path in channel_dirs])[:-1]
+    return [
+        Evaluation(float(distances.sum(dtype=np.float64)), indices)
+        for distances, indices in zip(np.split(nearest, ends), np.split(clusters, ends), strict=True)
+    ]
 
 
 def export(model: tf.estimator.Estimator, model_dir: Path, params: Mapping[str, Any]) -> Path:
@@ -438,27 +452,26 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             f"({ratings.shape[0]} rows, {ratings.shape[0] - usable} left out because they have no rating)"
         )
     params["num_movies"] = ratings.shape[1]
-    print(f"Training on {ratings.shape[0]} users × {ratings.shape[1]} movies, {ratings.nnz} ratings", flush=True)
+    print(f"Training on {ratings.shape[0]} users x {ratings.shape[1]} movies, {ratings.nnz} ratings", flush=True)
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kmeans-") as checkpoints:
         estimator, training = train(checkpoints, options.train, params)
         trained = time.monotonic()
         model = served(estimator, params)
-        train_inertia, train_clusters = evaluate(model, options.train, params)
-        test = evaluate(model, options.test, params) if options.test else None
+        on_train, *on_test = evaluate(model, [path for path in (options.train, options.test) if path], params)
         export(model, Path(options.sm_model_dir), params)
 
     output = Path(options.sm_output_data_dir)
     output.mkdir(parents=True, exist_ok=True)
-    write_assignments(output / "assignments-train.csv", train_clusters)
+    write_assignments(output / "assignments-train.csv", on_train.clusters)
     metrics: dict[str, Any] = {
-        "train_inertia": train_inertia,
-        "test_inertia": test[0] if test else None,
+        "train_inertia": on_train.inertia,
+        "test_inertia": on_test[0].inertia if on_test else None,
         "iterations": training.iterations,
         "converged": training.converged,
         "num_clusters": options.num_clusters,
-        "cluster_sizes": np.bincount(train_clusters, minlength=options.num_clusters).tolist(),
+        "cluster_sizes": np.bincount(on_train.clusters, minlength=options.num_clusters).tolist(),
         "train_rows": ratings.shape[0],
         "train_rows_without_rating": int((np.diff(ratings.indptr) == 0).sum()),
         "movies": ratings.shape[1],
@@ -467,9 +480,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "training_seconds": round(trained - started, 3),
         "evaluation_and_export_seconds": round(time.monotonic() - trained, 3),
     }
-    if test:
-        write_assignments(output / "assignments-test.csv", test[1])
-        metrics["test_rows"] = len(test[1])
+    if on_test:
+        write_assignments(output / "assignments-test.csv", on_test[0].clusters)
+        metrics["test_rows"] = len(on_test[0].clusters)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     for name in ("train_inertia", "test_inertia", "iterations"):
         if metrics[name] is not None:
