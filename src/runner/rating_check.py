@@ -16,7 +16,7 @@ BAD_USER = "rating: user id is not a whole number"
 BAD_MOVIE = "rating: movie id is not a whole number"
 BAD_RATING = "rating: not a number"
 OUT_OF_RANGE = "rating: outside {:g} to {:g}"
-SURPLUS = "rating: more cells than columns"
+SURPLUS = "rating: more cells than columns (a decimal comma?)"
 UNKNOWN = "rating: its film is not in the file of films"
 NO_TMDB = "rating: its film has no tmdbId in the links"
 
@@ -100,13 +100,8 @@ class RatingCheck:
     def long_rows(self, message: str, before: int) -> None:
         """Count the rows that pandas left out because they are longer than the header.
 
-        `message` is pandas' warning, whose line numbers start after the first `before` lines of the file.
+        `message` is pandas' warning, whose line numbers are those of the file less `before`.
         """
-        if "Length of header" in message:
-            raise DataError(
-                f"{self._path}, row {before + 1}: the rows have more cells than the header has columns. Perhaps a "
-                "decimal comma: write 3.5, not 3,5"
-            )
         lines = [int(line) + before for line in re.findall(r"line (\d+)", message)]
         if lines:
             self._long.extend(lines)

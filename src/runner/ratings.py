@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import io
 import itertools
 import warnings
 import zlib
@@ -79,26 +80,28 @@ def _chunks(path: Path, form: Form, check: RatingCheck) -> Iterator[pd.DataFrame
 
 def _text_chunks(path: Path, names: list[str], skip: int, check: RatingCheck) -> Iterator[pd.DataFrame]:
     """Yield the rows after the first `skip` as text; what does not fit is counted instead of raised."""
-    with open_text(path, errors="replace") as text, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", pd.errors.ParserWarning)
+    with open_text(path, errors="replace") as text:
         collections.deque(itertools.islice(text, skip + 1), maxlen=0)  # past the header and what was read
-        reader = pd.read_csv(
-            text,
-            names=names,
-            header=None,
-            dtype=str,
-            chunksize=CHUNK,
-            index_col=False,
-            na_filter=False,
-            quoting=csv.QUOTE_NONE,  # a stray quote would swallow the rows below it
-            on_bad_lines="warn",
-            skip_blank_lines=False,
-        )
-        for chunk in reader:
+        while lines := list(itertools.islice(text, CHUNK)):
+            # pandas takes the first row's length for all, and before 3.0 forgets to warn at the end of its own chunks.
+            measure = "x" + "," * (len(names) - 1) + "\n"
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", pd.errors.ParserWarning)
+                chunk = pd.read_csv(
+                    io.StringIO(measure + "".join(lines)),
+                    names=names,
+                    header=None,
+                    dtype=str,
+                    index_col=False,
+                    na_filter=False,
+                    quoting=csv.QUOTE_NONE,  # a stray quote would swallow the rows below it
+                    on_bad_lines="warn",
+                    skip_blank_lines=False,
+                )
             for warning in caught:
-                check.long_rows(str(warning.message), before=skip + 1)
-            caught.clear()
-            yield chunk
+                check.long_rows(str(warning.message), before=skip)
+            skip += len(lines)
+            yield chunk.iloc[1:]
 
 
 def _newest(columns: Columns, films: KnownFilms, tally: Tally, path: Path) -> pd.DataFrame:

@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from scipy.sparse import csr_matrix
+
+# How fast an example runs says more of the machine than of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 KMeans = Callable[[csr_matrix, int, int], tuple[np.ndarray, np.ndarray]]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_matrix, random_array
+from scipy.sparse import csr_matrix
 
 from runner.data import DataError
 from runner.dataset import load_dataset
@@ -19,6 +19,12 @@ from runner.preprocess import split, to_matrix
 MOVIELENS = Path(__file__).parents[3].parent / "shared/data/ml-latest-small"
 KMeans = Callable[[csr_matrix, int, int], tuple[np.ndarray, np.ndarray]]
 labels = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40)
+
+
+def some_ratings(shape: tuple[int, int], seed: int) -> csr_matrix:
+    """Ratings from 1 to 5 in about half of the cells."""
+    random = np.random.default_rng(seed)
+    return csr_matrix((random.integers(1, 6, shape) * (random.random(shape) < 0.5)).astype(np.float32))
 
 
 def test_a_known_value() -> None:
@@ -66,7 +72,7 @@ def test_labels_of_other_items_are_refused() -> None:
 @given(st.integers(0, 2**31), st.floats(0.05, 0.95))
 def test_held_out_ratings_are_a_share_of_each_users(seed: int, share: float) -> None:
     """Visible and hidden ratings are the test ratings again, and every user keeps one."""
-    test = csr_matrix(random_array((7, 12), density=0.5, rng=3, dtype=np.float32))
+    test = some_ratings((7, 12), 3)
     held = hold_out(test, seed, share)
     hidden = csr_matrix((held.ratings.astype(np.float32), (held.rows, held.columns)), shape=test.shape)
     assert (held.visible + hidden != test).nnz == 0
@@ -79,7 +85,7 @@ def test_held_out_ratings_are_a_share_of_each_users(seed: int, share: float) -> 
 
 def test_hiding_is_seeded() -> None:
     """The same seed hides the same ratings, another one others."""
-    test = csr_matrix(random_array((20, 50), density=0.5, rng=3, dtype=np.float32))
+    test = some_ratings((20, 50), 3)
     first, again, other = (hold_out(test, seed).columns.tolist() for seed in (1, 1, 2))
     assert first == again != other
 
@@ -118,8 +124,8 @@ def test_errors_and_fall_backs_by_hand() -> None:
 
 def test_clusters_may_come_from_a_function() -> None:
     """An endpoint is asked for the clusters of the visible rows, never of the hidden ratings."""
-    train = csr_matrix(random_array((20, 30), density=0.4, rng=1, dtype=np.float32))
-    held = hold_out(csr_matrix(random_array((6, 30), density=0.4, rng=2, dtype=np.float32)), 0)
+    train = some_ratings((20, 30), 1)
+    held = hold_out(some_ratings((6, 30), 2), 0)
     asked = []
 
     def endpoint(rows: csr_matrix) -> np.ndarray:

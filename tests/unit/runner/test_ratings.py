@@ -82,7 +82,7 @@ def test_types_are_those_of_a_dataset(path: Path) -> None:
         ("3,1,0,100", "rating: outside 0.5 to 5"),
         ("3,1,5.5,100", "rating: outside 0.5 to 5"),
         ("3,1,-3,100", "rating: outside 0.5 to 5"),
-        ("3,1,3,5,100", "rating: more cells than columns"),
+        ("3,1,3,5,100", "rating: more cells than columns (a decimal comma?)"),
         ("3,1,4\xe9,100", "rating: not a number"),
         ('3,1,"4.0,100', "rating: its film is not in the file of films"),
         ("3,77,4.0,100", "rating: its film is not in the file of films"),
@@ -105,9 +105,16 @@ def test_row_numbers_count_rows_that_were_too_long(path: Path, monkeypatch: pyte
     monkeypatch.setattr(ratings, "CHUNK", 3)
     content = HEADER + GOOD + "\n" + "1,2,3,4,5\n" + GOOD.replace("1,", "5,", 1) + "1,2,3,4,5\n\n" + "7,1,bad,1\n"
     _, tally = read(path, content)
-    assert tally.counts["rating: more cells than columns"] == 2
-    assert tally.examples["rating: more cells than columns"] == "some.csv, row 7"
+    assert tally.counts["rating: more cells than columns (a decimal comma?)"] == 2
+    assert tally.examples["rating: more cells than columns (a decimal comma?)"] == "some.csv, row 7"
     assert tally.examples["rating: not a number"] == "some.csv, row 14, column rating: 'bad'"
+
+
+def test_a_long_first_row_is_as_bad_as_any(path: Path) -> None:
+    """The first row does not set the length of the others."""
+    rows, tally = read(path, HEADER + "9,9,3,5,100\n" + GOOD)
+    assert rows == GOOD_RATINGS
+    assert tally.examples == {"rating: more cells than columns (a decimal comma?)": "some.csv, row 2"}
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 100])
@@ -170,7 +177,7 @@ def test_reading_agrees_with_the_obvious_way(
         ("", "row 1: the file is empty"),
         (HEADER, "row 2: there are no ratings"),
         (HEADER + "1,1,80,9\n1,3,4,9\n2,1,90,9\n", "row 2, column rating: '80.0': outside 0.5 to 5, and 2 of 3 rows"),
-        (HEADER + "1,1,3,5,9\n1,3,4,0,9\n", "row 2: the rows have more cells than the header"),
+        (HEADER + "1,1,3,5,9\n1,3,4,0,9\n", "row 2: more cells than columns (a decimal comma?), and 2 of 2 rows"),
         (HEADER + "1,77,3,9\n1,78,3,9\n", "row 2, column movieId: '77'"),
     ],
     ids=["films", "no rating", "no film", "semicolons", "empty", "header", "scale", "decimal comma", "unknown"],

@@ -46,7 +46,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 6), st.integers(1, 4), st.integers(0, 99))
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, train: int, test: int, films: int, rows_per_shard: int, seed: int
