@@ -124,7 +124,8 @@ def test_a_kept_endpoint_can_be_invoked_and_removed_as_the_run_says(rehearse: Re
     assert run.finish() == 0, run.output
     assert run.report["removed"] is False
     name = run.report["endpoint"]
-    commands = [line.strip() for line in run.output.splitlines() if line.startswith("    ")]
+    _, kept = run.output.split("is kept")
+    commands = [line.strip() for line in kept.splitlines() if line.startswith("    ")]
     assert any(f"--endpoint-name {name}" in command for command in commands)
     # `python` and `aws` of the project's own environment, as after activating it.
     variables = rehearsal.environment(tmp_path)
