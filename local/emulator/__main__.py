@@ -110,7 +110,7 @@ def _down(instance: InstanceFile) -> int:
 
 
 def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
-    running = instance.read()
+    running = instance.wait_until_ready()
     if running is not None:
         print(f"An emulator runs already.\n{running.describe()}")
         return 0
@@ -121,7 +121,7 @@ def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
     try:
         start(arguments, log, _report)
     except StartFailed as error:
-        running = instance.read()  # somebody else's `up` at the same time may have won
+        running = instance.wait_until_ready()  # somebody else's `up` at the same time may have won
         if running is None:
             print(f"The emulator did not start: {error}", file=sys.stderr)
             return EXIT_FAILED
@@ -157,7 +157,7 @@ def _foreground(options: argparse.Namespace, instance: InstanceFile) -> int:
             state = options.state_dir or user_state_path(APP) / "state"
             return _serve(_settings(options, state), stop, instance)
         finally:
-            instance.release()
+            instance.withdraw()
     threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
     state = Path(tempfile.mkdtemp(prefix=f"{APP}-"))
     try:

@@ -96,12 +96,10 @@ class InstanceFile:
             json.dump(asdict(instance), file)
         unfinished.replace(self._path)
 
-    def release(self) -> None:
-        """Be the emulator no more. Idempotent."""
+    def withdraw(self) -> None:
+        """Say that it is not to be reached any more. The lock stays until the process has ended: then all is gone."""
         if self._lock is not None:
             self._path.unlink(missing_ok=True)
-            os.close(self._lock)
-            self._lock = None
 
     def running(self) -> bool:
         """Whether a process is the emulator, ready or not."""
@@ -120,6 +118,15 @@ class InstanceFile:
             return None
         with suppress(FileNotFoundError, ValueError, TypeError):
             return Instance(**json.loads(self._path.read_text("utf-8")))
+        return None
+
+    def wait_until_ready(self) -> Instance | None:
+        """Wait while one is starting; None when none runs in the end."""
+        while self.running():
+            instance = self.read()
+            if instance is not None:
+                return instance
+            time.sleep(_POLL_SECONDS)
         return None
 
     def wait_until_gone(self, seconds: float) -> bool:

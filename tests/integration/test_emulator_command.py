@@ -1,0 +1,232 @@
+"""The command line, as its user runs it: up, env, status, down, in good order and in bad."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from emulated import BUCKET, catalogue, command, job_request
+from rehearsal import environment, poll, processes_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Home of a user; whatever emulator is left running there is stopped."""
+    yield tmp_path
+    run(tmp_path, "down")
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m emulator …` to its end."""
+    return subprocess.run(
+        command(*arguments),
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def up(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Start the user's emulator; returns what `env --json` says."""
+    started = run(folder, "up", "--images", str(catalogue(folder)), *arguments)
+    assert started.returncode == 0, started.stderr
+    answer: dict[str, Any] = json.loads(run(folder, "env", "--json").stdout)
+    return answer
+
+
+def client(variables: dict[str, str], service: str) -> Any:
+    """A boto3 client with those variables."""
+    session = boto3.session.Session(
+        variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], region_name=variables["AWS_REGION"]
+    )
+    return session.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"])
+
+
+def instance_file(folder: Path) -> Path:
+    """Where the user's emulator is registered."""
+    return folder / "state" / "sagemaker-rehearsal" / "instance.json"
+
+
+def start_hanging_job(variables: dict[str, str], name: str = "hanging") -> None:
+    """A job that runs until it is stopped, and ignores SIGTERM; returns when its process is there."""
+    client(variables, "s3").create_bucket(Bucket=BUCKET)
+    client(variables, "sagemaker").create_training_job(**job_request(name, None, hang="stubbornly"))
+    poll(lambda: processes_of(Path(f"training-job-{name}")), "the job's process", 30)
+
+
+def test_up_env_status_down(folder: Path) -> None:
+    """Not running, then running, then not running: with the exit statuses that scripts look at."""
+    assert run(folder, "status").returncode == 3
+    missing = run(folder, "env")
+    assert (missing.returncode, missing.stdout) == (3, "")
+    assert "python -m emulator up" in missing.stderr
+    assert run(folder, "down").returncode == 0
+
+    answer = up(folder, "--region", "eu-central-1")
+    assert answer["engine"] == "venv"
+    assert answer["environment"]["AWS_REGION"] == answer["environment"]["AWS_DEFAULT_REGION"] == "eu-central-1"
+    assert stat.S_IMODE(instance_file(folder).stat().st_mode) == 0o600
+    assert client(answer["environment"], "sagemaker").list_models()["Models"] == []
+    status = run(folder, "status")
+    assert status.returncode == 0
+    assert answer["environment"]["AWS_ENDPOINT_URL"] in status.stdout
+    assert answer["environment"]["AWS_SECRET_ACCESS_KEY"] not in status.stdout
+    assert json.loads(run(folder, "status", "--json").stdout)["running"] is True
+
+    again = run(folder, "up")
+    assert again.returncode == 0
+    assert "runs already" in again.stdout
+    assert json.loads(run(folder, "env", "--json").stdout) == answer
+
+    assert run(folder, "down").returncode == 0
+    assert run(folder, "status").returncode == 3
+    assert not instance_file(folder).exists()
+    assert processes_of(folder) == []
+
+
+def test_env_is_for_a_shell(folder: Path) -> None:
+    """`eval` of it sets what AWS clients look at, and takes away what would lead them elsewhere."""
+    answer = up(folder)
+    script = 'eval "$("$0" -m emulator env)"; "$0" -c "import os, json; print(json.dumps(dict(os.environ)))"'
+    shell = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        env={**environment(folder), "AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "x"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    variables = json.loads(shell.stdout)
+    assert answer["environment"].items() <= variables.items()
+    assert "AWS_PROFILE" not in variables
+    assert "AWS_SESSION_TOKEN" not in variables
+
+
+def test_two_ups_at_once_start_one(folder: Path) -> None:
+    """Both succeed, and tell of the same emulator."""
+    arguments = command("up", "--images", str(catalogue(folder)))
+    both = [
+        subprocess.Popen(arguments, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=90) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    url = json.loads(run(folder, "env", "--json").stdout)["environment"]["AWS_ENDPOINT_URL"]
+    assert all(url in out for out, _ in outputs)
+
+
+def test_an_emulator_that_cannot_start_says_why(folder: Path) -> None:
+    """The child's own words reach the person who waits, and the exit status says that it failed."""
+    started = run(folder, "up", "--images", str(folder / "nothing.toml"))
+    assert started.returncode == 1
+    assert "nothing.toml" in started.stderr
+    assert run(folder, "status").returncode == 3
+
+
+def test_a_kill_is_mended_at_the_next_start(folder: Path) -> None:
+    """After kill -9 no emulator is said to run; the next one ends the job's process, and the job has a clear reason."""
+    variables = up(folder)["environment"]
+    start_hanging_job(variables)
+    pid = json.loads(instance_file(folder).read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    poll(lambda: run(folder, "status").returncode == 3, "it is noticed", 10)
+    assert instance_file(folder).exists()
+    assert run(folder, "env").returncode == 3
+
+    variables = up(folder)["environment"]
+    assert processes_of(Path("training-job-hanging")) == []
+    job = client(variables, "sagemaker").describe_training_job(TrainingJobName="hanging")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "The emulator ended while the job was running" in job["FailureReason"]
+
+
+def test_down_ends_a_running_job(folder: Path) -> None:
+    """Even one that ignores SIGTERM, within seconds; the next start knows it as Stopped."""
+    start_hanging_job(up(folder)["environment"])
+    begin = time.monotonic()
+    assert run(folder, "down").returncode == 0
+    assert time.monotonic() - begin < 20
+    assert processes_of(folder) == []
+    job = client(up(folder)["environment"], "sagemaker").describe_training_job(TrainingJobName="hanging")
+    assert job["TrainingJobStatus"] == "Stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_foreground_ends_by_signal(folder: Path, number: signal.Signals) -> None:
+    """One line of JSON when ready; Ctrl-C or SIGTERM is a clean end with status 0."""
+    process = subprocess.Popen(
+        command("up", "--foreground", "--images", str(catalogue(folder))),
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    answer = json.loads(process.stdout.readline())
+    assert answer == json.loads(run(folder, "env", "--json").stdout)
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=30)
+    assert (process.returncode, rest) == (0, "")
+    assert processes_of(folder) == []
+    assert not instance_file(folder).exists()
+
+
+def test_a_private_emulator_dies_with_its_parent(folder: Path) -> None:
+    """When its parent is killed, jobs, LocalStack, the emulator and its folder all go; nobody else knew of it."""
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import subprocess, sys, time\n"
+            "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)\n"
+            "print(child.stdout.readline(), flush=True)\n"
+            "time.sleep(600)",
+            *command("up", "--foreground", "--private", "--images", str(catalogue(folder))),
+        ],
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout
+    variables = json.loads(parent.stdout.readline())["environment"]
+    assert run(folder, "status").returncode == 3
+    start_hanging_job(variables)
+    parent.kill()
+    parent.communicate(timeout=10)
+    poll(lambda: not processes_of(folder), "everything ends", 30)
+    assert list((folder / "tmp").iterdir()) == []
+
+
+def test_requests_are_recorded(folder: Path) -> None:
+    """A line of JSON each, with the operation and its input, and no credentials."""
+    record = folder / "requests.jsonl"
+    variables = up(folder, "--record", str(record))["environment"]
+    client(variables, "sagemaker").list_models(NameContains="x")
+    with pytest.raises(ClientError):
+        client({**variables, "AWS_SECRET_ACCESS_KEY": "wrong"}, "sagemaker").list_models()
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [(line["operation"], line["status"]) for line in lines] == [("ListModels", 200), (None, 403)]
+    assert lines[0]["input"] == {"NameContains": "x"}
+    assert variables["AWS_SECRET_ACCESS_KEY"] not in record.read_text()
+
+
+def test_status_and_env_are_quick(folder: Path) -> None:
+    """They are asked at every start of a run: no part of the emulator is imported for them."""
+    code = "import sys; from emulator.__main__ import main; main(['status']); print(sorted(sys.modules))"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], env=environment(folder), capture_output=True, text=True, check=True
+    ).stdout
+    assert "'emulator.instance'" in modules
+    assert "botocore" not in modules
+    assert "'emulator.app'" not in modules
