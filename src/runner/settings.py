@@ -43,6 +43,7 @@ class Settings(BaseModel):
     use_mini_batch: bool = Field(examples=["false"])
     batch_size: Count = Field(examples=[256])
     initial_clusters: Literal["kmeans_plus_plus", "random"] = Field(examples=["kmeans_plus_plus"])
+    num_restarts: Count = Field(examples=[10])
     distance_metric: Literal["cosine", "squared_euclidean"] = Field(examples=["cosine"])
     train_instance_type: str = Field(pattern=INSTANCE_TYPE, examples=["ml.m5.xlarge"])
     train_instance_count: Count = Field(examples=[1])
@@ -76,6 +77,7 @@ class Settings(BaseModel):
             "use_mini_batch": self.use_mini_batch,
             "batch_size": self.batch_size,
             "initial_clusters": self.initial_clusters,
+            "num_restarts": self.num_restarts,
             "distance_metric": self.distance_metric,
             "seed": self.seed,
         }
