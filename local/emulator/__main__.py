@@ -144,7 +144,7 @@ def _forwarded(options: argparse.Namespace) -> list[str]:
 
 def _foreground(options: argparse.Namespace, instance: InstanceFile) -> int:
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     _forget_aws_settings()
     if not options.private:

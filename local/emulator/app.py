@@ -6,15 +6,16 @@ import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from os import getpid
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from emulator import operations
 from emulator.account import Account
@@ -22,6 +23,7 @@ from emulator.clock import SystemClock
 from emulator.engine.choice import choose
 from emulator.environments import EnvironmentFailed, Environments
 from emulator.gateway import Gateway
+from emulator.http import Request, Response
 from emulator.images import Catalogue, CatalogueInvalid
 from emulator.instance import Instance
 from emulator.lifecycle.health import ContainerClient
@@ -40,6 +42,7 @@ from emulator.sigv4 import Credentials
 from emulator.storage import S3Storage
 from emulator.store.sqlite import SchemaMismatch, SQLiteStore
 from emulator.wire.api import Api
+from emulator.wire.model import service_model
 
 HOST = "127.0.0.1"
 # Each part's share of the time that a stop may take.
@@ -48,8 +51,13 @@ TRAINING_SECONDS, SERVING_SECONDS, REQUEST_SECONDS, LOG_SECONDS = 8.0, 8.0, 2.0,
 # The emulator's own clients, whatever the user's settings and proxies are.
 _CLIENTS = Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}, connect_timeout=5)
 
+
+class PortTaken(Exception):
+    """The port that was asked for is not to be had; the message says what to do."""
+
+
 # What a start may fail of; the messages are for people.
-START_ERRORS = (CatalogueInvalid, EnvironmentFailed, LocalStackFailed, SchemaMismatch, OSError)
+START_ERRORS = (PortTaken, CatalogueInvalid, EnvironmentFailed, LocalStackFailed, SchemaMismatch, OSError)
 
 Report = Callable[[str], None]  # a line for people
 
@@ -60,6 +68,7 @@ class Emulator:
     def __init__(self, settings: Settings, report: Report) -> None:
         self._settings = settings
         self._report = report
+        self._environments = Environments(settings.cache_dir, report)
         self._started = ExitStack()
 
     def start(self) -> Instance:
@@ -67,17 +76,16 @@ class Emulator:
         settings, started = self._settings, self._started
         settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         clock, account = SystemClock(), Account(settings.region)
-        environments = Environments(settings.cache_dir, self._report)
         with ThreadPoolExecutor(1) as background:
             # LocalStack takes the longest; all that does not need it is made meanwhile.
-            localstack = background.submit(self._start_localstack, environments)
+            localstack = background.submit(self._start_localstack)
 
             store = SQLiteStore(settings.state_dir / "store.db")
             started.callback(store.close)
             engine, reason = choose(
                 settings.engine,
                 Catalogue.load(settings.images),
-                environments,
+                self._environments,
                 settings.state_dir / "processes",
                 settings.source_root,
             )
@@ -88,9 +96,12 @@ class Emulator:
             started.callback(shutil.rmtree, work_dir, ignore_errors=True)
 
             credentials = Credentials(f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
-            server = Server(lambda request: gateway.handle(request), HOST, settings.port)
+            server = _listen(lambda request: gateway.handle(request), settings.port)
+            started.callback(server.stop, REQUEST_SECONDS)
             url = f"http://{HOST}:{server.port}"
             environment = _environment(url, credentials, settings.region)
+            for name in ("sagemaker", "sagemaker-runtime"):
+                service_model(name)
             services_url, client = localstack.result()
 
         logs = CloudWatchLogs(lambda: client("logs"), clock, self._report)
@@ -112,11 +123,12 @@ class Emulator:
             Recorder(settings.record) if settings.record else None,
             frozenset({f"{HOST}:{server.port}", f"localhost:{server.port}"}),
         )
-        # In the order of a stop, from here upwards: jobs and endpoints end while their containers can still reach S3.
-        started.callback(server.stop, REQUEST_SECONDS)
+        # A stop goes from here upwards: jobs and endpoints end first, while their containers can still reach S3.
         started.callback(endpoints.shut_down, SERVING_SECONDS)
         started.callback(training_jobs.shut_down, TRAINING_SECONDS)
+        started.callback(self.interrupt)
         server.start()
+        Thread(target=_load_services, args=(client,), name="load services", daemon=True).start()
         return Instance(
             pid=getpid(),
             environment=environment,
@@ -127,11 +139,15 @@ class Emulator:
             state_dir=str(settings.state_dir),
         )
 
+    def interrupt(self) -> None:
+        """Give up what is being built, so that neither a start nor a stop waits for it. From any thread."""
+        self._environments.stop()
+
     def stop(self) -> None:
         """End everything that was started, the last first; bounded by the constants above. Idempotent."""
         self._started.close()
 
-    def _start_localstack(self, environments: Environments) -> tuple[str, Callable[[str], Any]]:
+    def _start_localstack(self) -> tuple[str, Callable[[str], Any]]:
         """Where S3, STS, IAM, KMS and Logs are, and what makes a client that goes straight to one of them."""
         settings = self._settings
         options = {"region_name": settings.region, "config": _CLIENTS}
@@ -140,7 +156,7 @@ class Emulator:
             session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106 - LocalStack checks none
             return url, partial(_client_at, session, url, options)
         localstack = LocalStack(
-            environments,
+            self._environments,
             settings.source_root / "local" / "localstack" / "requirements.txt",
             settings.state_dir,
             settings.state_dir / "processes",
@@ -152,15 +168,30 @@ class Emulator:
 def serve(settings: Settings, stop: Event, ready: Callable[[Instance], None], report: Report) -> int:
     """Run an emulator until `stop` is set; `ready` is called when it answers. Returns the exit status."""
     emulator = Emulator(settings, report)
+
+    def interrupt() -> None:
+        stop.wait()
+        emulator.interrupt()
+
+    Thread(target=interrupt, name="interrupt", daemon=True).start()
     try:
         ready(emulator.start())
         stop.wait()
         return 0
     except START_ERRORS as error:
+        if stop.is_set():
+            return 0
         report(f"The emulator cannot run: {error}")
         return 1
     finally:
         emulator.stop()
+
+
+def _listen(handler: Callable[[Request], Response], port: int) -> Server:
+    try:
+        return Server(handler, HOST, port)
+    except OSError as error:
+        raise PortTaken(f"port {port} cannot be had ({error}); name another with --port, or none for any") from error
 
 
 def _environment(url: str, credentials: Credentials, region: str) -> dict[str, str]:
@@ -171,6 +202,13 @@ def _environment(url: str, credentials: Credentials, region: str) -> dict[str, s
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
+
+
+def _load_services(client: Callable[[str], Any]) -> None:
+    """LocalStack loads a service at its first request, which takes up to a second: have that done before it matters."""
+    for service, operation in (("s3", "list_buckets"), ("logs", "describe_log_groups"), ("kms", "list_keys")):
+        with suppress(BotoCoreError, ClientError):  # whoever needs it will be told
+            getattr(client(service), operation)()
 
 
 def _client_at(session: Any, url: str, options: Mapping[str, Any], service: str) -> Any:

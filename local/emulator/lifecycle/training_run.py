@@ -62,7 +62,10 @@ class TrainingRun:
         try:
             self._end(*self._work())
         except _Failure as failure:
-            self._end("Failed", FailureReason=str(failure)[: states.FAILURE_REASON_LIMIT])
+            if self._shut_down:
+                self._end(*self._stopped())
+            else:
+                self._end("Failed", FailureReason=str(failure)[: states.FAILURE_REASON_LIMIT])
         except Exception as error:  # noqa: BLE001 - whatever went wrong in here must not leave a job that never ends
             reason = f"{INTERNAL_ERROR} ({type(error).__name__}: {error})"
             self._end("Failed", FailureReason=reason[: states.FAILURE_REASON_LIMIT])
