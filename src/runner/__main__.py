@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from rich.console import Console
-
 from runner import config, signals
 from runner.errors import RunnerError
+from runner.progress import Screen
 
 
 def main() -> int:
     """Exit status: 0 done, 1 the run failed, 2 wrong settings or credentials, 128+N ended by signal N."""
-    problems = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    problems = Screen(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         signals.install()
         settings = config.load(sys.argv[1:], os.environ)
@@ -21,7 +20,7 @@ def main() -> int:
 
         from runner import pipeline  # after the settings: a wrong one is told at once, before pandas is loaded
 
-        pipeline.run(settings, os.environ, Console(highlight=False))
+        pipeline.run(settings, os.environ, Screen(highlight=False))
     except RunnerError as error:
         problems.print(error.shown())
         return error.exit_status

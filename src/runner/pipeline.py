@@ -12,6 +12,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from rich.console import Console
+from rich.text import Text
 
 from runner import analysis, aws, invoke, preprocess, services, shards, source, summary, training_job, training_output
 from runner import upload as s3_upload
@@ -23,7 +24,7 @@ from runner.remove import remove
 from runner.report import Report
 from runner.settings import Settings
 from runner.signals import Interrupted, shielded
-from runner.sm_learner import SageMakerLearner
+from runner.sm_learner import SageMakerLearner, preload
 
 ENDPOINT_SECONDS = 1800.0
 
@@ -38,9 +39,9 @@ def run(settings: Settings, environment: MutableMapping[str, str], console: Cons
     workflow = Workflow(settings, environment, Progress(console), Report(settings.mode, name))
     try:
         workflow.run()
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, OSError) as error:
         workflow.report.error = str(error)
-        raise RunnerError(f"AWS: {error}") from error
+        raise RunnerError(f"{type(error).__name__}: {error}") from error
     except (Exception, Interrupted) as error:
         workflow.report.error = str(error)
         raise
@@ -65,9 +66,10 @@ class Workflow:
     def run(self) -> None:
         """Every step in order; what was made is removed whatever happens."""
         with ExitStack() as cleanup:
-            back_end = services.choose(self.settings)
+            back_end = services.choose(self.settings, self.environment)
             cleanup.callback(self.stop, back_end)
             back_end.start()
+            preload()
             self.prepare()
             with self.matrix_folder():
                 files = self.preprocess()
@@ -114,7 +116,6 @@ class Workflow:
         """Wait for the services, and make the clients."""
         with self.progress.step("connect"):
             connection = back_end.connect()
-            connection.apply(self.environment)
             self.report.engine = connection.engine
             self.progress.line(f"engine {connection.engine}: {connection.reason}")
             self.clients = aws.clients(self.settings.region)
@@ -199,13 +200,13 @@ class Workflow:
         with self.progress.step("recommend"):
             self.report.recommendations = analysis.recommendations(trained, sample, self.settings)
             self.report.clusters = analysis.clusters(trained, self.settings)
-        self.progress.console.print(summary.findings(self.report.recommendations, self.report.clusters))
+        self.progress.show(summary.findings(self.report.recommendations, self.report.clusters))
 
     def remove(self) -> None:
         """Remove model, endpoint configuration and endpoint, unless the run got through and was told to keep them."""
         name = self.report.run_name
         if self.report.endpoint:
-            self.progress.console.print(summary.kept(name, self.settings), soft_wrap=True)
+            self.progress.show(Text(summary.kept(name, self.settings)))
             return
         with shielded(self.progress.line), self.progress.step("remove"):
             removal = remove(self.clients.sagemaker, name, self.settings.poll_seconds)
@@ -220,8 +221,13 @@ class Workflow:
             back_end.stop()
 
     def finish(self) -> None:
-        """Show the table of steps and write the report."""
+        """Show the table of steps and write the report. Raises RunnerError when it cannot be written."""
         self.report.steps = self.progress.steps
-        path = self.report.write(self.settings.report_dir)
-        self.progress.console.print(self.progress.table())
+        self.progress.show(self.progress.table())
+        try:
+            path = self.report.write(self.settings.report_dir)
+        except OSError as error:
+            raise RunnerError(
+                f"report_dir = {self.settings.report_dir}: the report cannot be written: {error}"
+            ) from None
         self.progress.line(f"report: {path}")

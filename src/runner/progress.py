@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 Clock = Callable[[], float]
+
+
+class Screen(Console):
+    """A console that says nothing more when its reader is gone, where rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `Progress.show`."""
+        raise BrokenPipeError
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,14 @@ class Progress:
 
     def line(self, text: str) -> None:
         """One line, with the time since the run began in front."""
-        self.console.print(Text(f"[{self.elapsed:6.1f}s] {text}"), soft_wrap=True)
+        self.show(Text(f"[{self.elapsed:6.1f}s] {text}"))
+
+    def show(self, what: RenderableType) -> None:
+        """Print it. A reader who is gone (`| head`, a closed terminal) must not keep the run from cleaning up."""
+        try:
+            self.console.print(what, soft_wrap=isinstance(what, Text))
+        except OSError:
+            self.console.quiet = True
 
     def table(self) -> Table:
         """Steps and seconds."""
@@ -79,11 +94,13 @@ class Progress:
     def _show(self, name: str) -> None:
         if self.console.is_terminal:
             self._status = self.console.status(name)
-            self._status.start()
+            with suppress(OSError):
+                self._status.start()
         else:
             self.line(f"{name} …")
 
     def _hide(self) -> None:
         if self._status:
-            self._status.stop()
+            with suppress(OSError):
+                self._status.stop()
             self._status = None

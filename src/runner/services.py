@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runner.aws import check_credentials
@@ -24,30 +24,13 @@ class Connection:
 
     engine: str
     reason: str
-    environment: Mapping[str, str] | None = None  # AWS_ENDPOINT_URL, credentials, region; None: the user's own
+    environment: Mapping[str, str] = field(default_factory=dict)  # AWS_ENDPOINT_URL, credentials, region
 
     @classmethod
     def parse(cls, line: str) -> Connection:
         """Read what `python -m emulator env --json` prints."""
         answer: dict[str, Any] = json.loads(line)
         return cls(answer["engine"], answer["engine_reason"], answer["environment"])
-
-    def apply(self, environment: MutableMapping[str, str]) -> None:
-        """Point every AWS client of this process and its children there, as `eval "$(python -m emulator env)"` does.
-
-        The user's own profile, credentials and endpoints are taken out, so that nothing can reach their account.
-        """
-        if self.environment is None:
-            return
-        for name in [each for each in environment if each.startswith("AWS_")]:
-            del environment[name]
-        environment.update(self.environment)
-        environment.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
-        without_proxy = {each for each in environment.get("NO_PROXY", "").split(",") if each} | {
-            "127.0.0.1",
-            "localhost",
-        }
-        environment["NO_PROXY"] = environment["no_proxy"] = ",".join(sorted(without_proxy))
 
 
 class Services(Protocol):
@@ -81,29 +64,44 @@ class CloudServices:
         """Nothing to stop."""
 
 
-def choose(settings: Settings) -> Services:
-    """The services that the settings ask for."""
+def choose(settings: Settings, environment: MutableMapping[str, str]) -> Services:
+    """The services that the settings ask for; `environment` is what AWS's clients in this process read."""
     if not settings.emulator:
         return CloudServices(settings.region)
-    return LocalServices(settings.engine or "auto", settings.region, settings.keep_endpoint)
+    return LocalServices(settings.engine or "auto", settings.region, settings.keep_endpoint, environment)
+
+
+def isolate(environment: MutableMapping[str, str], region: str) -> None:
+    """Take the user's own profile, credentials and endpoints out, so that nothing can reach their account.
+
+    And keep a proxy of theirs from standing between this process and the emulator.
+    """
+    for name in [each for each in environment if each.startswith("AWS_")]:
+        del environment[name]
+    environment.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_DEFAULT_REGION=region)
+    direct = {"127.0.0.1", "localhost", *environment.get("NO_PROXY", environment.get("no_proxy", "")).split(",")}
+    environment["NO_PROXY"] = environment["no_proxy"] = ",".join(sorted(direct - {""}))
 
 
 @dataclass
 class LocalServices:
     """An emulator: one that runs already, or a child of this process.
 
-    A private child belongs to this run alone (two runs at once do not meet), and ends with it even after a kill -9,
-    since it watches its standard input. To keep the endpoint is to keep the emulator: then the shared one is started.
+    From `start` on the user's own AWS settings are out of reach. A private child belongs to this run alone, so that two
+    runs at once do not meet, and ends with it even after a kill -9, since it watches its standard input. To keep the
+    endpoint is to keep the emulator: then the shared one is started.
     """
 
     engine: str
     region: str
     keep: bool
+    environment: MutableMapping[str, str]
     _child: subprocess.Popen[str] | None = None
     _running: Connection | None = None
 
     def start(self) -> None:
         """Find a running emulator or begin to start one; `connect` waits for it."""
+        isolate(self.environment, self.region)
         options = ["--engine", self.engine, "--region", self.region]
         self._running = self._find()
         if self._running is not None:
@@ -125,7 +123,10 @@ class LocalServices:
         )
 
     def connect(self) -> Connection:
-        """Wait until the emulator answers. Raises RunnerError when it could not start."""
+        """Wait until the emulator answers, and point AWS's clients there, as `eval "$(python -m emulator env)"` does.
+
+        Raises RunnerError when it could not start, SettingsError when the one that runs does not fit the settings.
+        """
         if self._running is None:
             line = self._child.stdout.readline() if self._child and self._child.stdout else ""
             if not line:
@@ -133,6 +134,7 @@ class LocalServices:
                 raise RunnerError(f"the emulator did not start (exit status {status}); its own message stands above")
             self._running = Connection.parse(line)
         self._check_fit(self._running)
+        self.environment.update(self._running.environment)
         return self._running
 
     def stop(self) -> None:
@@ -149,7 +151,7 @@ class LocalServices:
 
     def _check_fit(self, running: Connection) -> None:
         """Refuse an emulator, started by somebody else, that is not what the settings ask for."""
-        region = (running.environment or {}).get("AWS_REGION")
+        region = running.environment.get("AWS_REGION")
         for name, wanted, found in (("engine", self.engine, running.engine), ("region", self.region, region)):
             if wanted not in ("auto", found):
                 raise SettingsError(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as exceptions, so that what was made is removed; and a shield for the removal itself."""
+"""Ctrl-C, SIGTERM and a closed terminal as exceptions, so that what was made is removed; a shield for the removal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -19,12 +19,12 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """From now on either signal raises Interrupted in the main thread."""
+    """From now on each of the signals raises Interrupted in the main thread; one that is ignored (nohup) stays so."""
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    for each in SIGNALS:
+    for each in _heeded():
         signal.signal(each, interrupt)
 
 
@@ -35,9 +35,13 @@ def shielded(say: Callable[[str], None]) -> Iterator[None]:
     def answer(_number: int, _frame: FrameType | None) -> None:
         say("already cleaning up; this ends by itself")
 
-    before = {each: signal.signal(each, answer) for each in SIGNALS}
+    before = {each: signal.signal(each, answer) for each in _heeded()}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _heeded() -> list[signal.Signals]:
+    return [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]

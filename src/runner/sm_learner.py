@@ -5,7 +5,9 @@ One module, so that v3 of the SDK, where `sagemaker.tensorflow.TensorFlow` is go
 
 from __future__ import annotations
 
+import importlib
 import logging
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,19 @@ METRICS = ("train_inertia", "test_inertia", "iterations")
 METRIC_DEFINITIONS = [{"Name": name, "Regex": rf"\[kmeans\] {name}=([-+0-9.eE]+);"} for name in METRICS]
 
 
+def preload() -> None:
+    """Begin to import the SDK, which takes seconds, beside other work."""
+    threading.Thread(target=_sdk, daemon=True).start()
+
+
+def _sdk() -> tuple[Any, Any]:
+    """Import the SDK, without its chatter; returns `sagemaker` and `sagemaker.tensorflow`."""
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    # This one sets its own level back whenever it is used, and is used at import; a filter stays.
+    logging.getLogger("sagemaker.config").addFilter(lambda record: record.levelno >= logging.WARNING)
+    return importlib.import_module("sagemaker"), importlib.import_module("sagemaker.tensorflow")
+
+
 @dataclass
 class SageMakerLearner:
     """Trains and serves one model under the names it is given."""
@@ -31,13 +46,7 @@ class SageMakerLearner:
 
     def fit(self, job_name: str, channels: dict[str, str]) -> None:
         """Start the training job on S3 URIs by channel name; does not wait."""
-        logging.getLogger("sagemaker").setLevel(logging.WARNING)
-        # This one sets its own level back whenever it is used, and is used at import; a filter stays.
-        logging.getLogger("sagemaker.config").addFilter(lambda record: record.levelno >= logging.WARNING)
-        # Imported here, since it takes seconds.
-        import sagemaker
-        from sagemaker.tensorflow import TensorFlow
-
+        sagemaker, tensorflow = _sdk()
         settings = self.settings
         session = sagemaker.Session(
             boto_session=self.boto_session,
@@ -46,7 +55,7 @@ class SageMakerLearner:
             default_bucket_prefix=settings.bucket_prefix,
             sagemaker_config=NO_TELEMETRY,
         )
-        self._estimator = TensorFlow(
+        self._estimator = tensorflow.TensorFlow(
             entry_point=settings.entry_point_script.name,
             source_dir=str(settings.entry_point_script.parent),
             framework_version=settings.framework_version,

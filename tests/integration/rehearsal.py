@@ -79,13 +79,17 @@ class Rehearsal:
 
     def __post_init__(self) -> None:
         """Begin to read what it prints."""
+        self._reading = True
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout
         with self.process.stdout as output:
-            self.lines.extend(output)  # line by line, as they come
+            for line in output:
+                self.lines.append(line)
+                if not self._reading:
+                    break
 
     @property
     def output(self) -> str:
@@ -106,6 +110,10 @@ class Rehearsal:
             return text in self.output
 
         poll(printed, f"{text!r} in the output")
+
+    def stop_reading(self) -> None:
+        """Close the other end of its output after the next line."""
+        self._reading = False
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, to it alone."""

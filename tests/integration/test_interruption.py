@@ -66,3 +66,13 @@ def test_kill_9_of_the_run(rehearse: Rehearse, endless: Path) -> None:
     run.signal(signal.SIGKILL)
     assert run.finish() == -signal.SIGKILL
     run.assert_nothing_left()
+
+
+def test_a_reader_that_is_gone(rehearse: Rehearse) -> None:
+    """`python -m runner | head -1` still removes its endpoint and writes its report."""
+    run = rehearse(**settings(**SMALL))
+    run.wait_for("generate …")
+    run.stop_reading()
+    assert run.finish() == 0
+    assert run.report["removed"] is True
+    run.assert_nothing_left()

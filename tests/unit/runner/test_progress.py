@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 
 import pytest
 from rich.console import Console
 
-from runner.progress import Progress
+from runner.progress import Progress, Screen
 
 
 @pytest.fixture
@@ -49,3 +50,15 @@ def test_a_step_that_does_not_end_well_is_kept_as_such(
         raise error
     assert [(step.name, step.status) for step in progress.steps] == [("generate", "done"), ("train", status)]
     assert all(step.seconds > 0 for step in progress.steps)
+
+
+def test_a_reader_that_is_gone_does_not_stop_the_run() -> None:
+    """`python -m runner | head -1`: the steps go on, in silence, so that the endpoint is removed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    pipe = open(writer, "w", closefd=False)  # noqa: SIM115
+    progress = Progress(Screen(file=pipe))
+    with progress.step("remove"):
+        progress.line("gone")
+    assert [step.status for step in progress.steps] == ["done"]
+    os.close(writer)

@@ -19,7 +19,7 @@ def _handlers() -> Iterator[None]:
         signal.signal(each, handler)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_is_an_exception_with_its_exit_status(number: signal.Signals, status: int) -> None:
     """As a shell counts it: 128 + the signal's number."""
     with pytest.raises(signals.Interrupted) as caught:
@@ -35,3 +35,12 @@ def test_a_second_signal_does_not_interrupt_the_clean_up() -> None:
     assert said == ["already cleaning up; this ends by itself"]
     with pytest.raises(signals.Interrupted):
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """`nohup` must go on working."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals.install()
+    signal.raise_signal(signal.SIGHUP)
+    with signals.shielded(print):
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
