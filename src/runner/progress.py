@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console, RenderableType
@@ -79,6 +81,9 @@ class Progress:
             self.console.print(what, soft_wrap=isinstance(what, Text))
         except OSError:
             self.console.quiet = True
+            # What the stream still buffers would fail again at exit (status 120); Python's documentation does the same.
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), self.console.file.fileno())
 
     def table(self) -> Table:
         """Steps and seconds."""
