@@ -6,10 +6,8 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from platformdirs import user_cache_path, user_state_path
 
 from emulator.instance import AlreadyRunning, Instance, InstanceFile
+from emulator.private import private_folder
 from emulator.settings import Settings
 
 APP = "sagemaker-rehearsal"
@@ -159,11 +158,8 @@ def _foreground(options: argparse.Namespace, instance: InstanceFile) -> int:
         finally:
             instance.withdraw()
     threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
-    state = Path(tempfile.mkdtemp(prefix=f"{APP}-"))
-    try:
+    with private_folder(f"{APP}-private-") as state:
         return _serve(_settings(options, state), stop, None)
-    finally:
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def _serve(settings: Settings, stop: threading.Event, instance: InstanceFile | None) -> int:
@@ -181,6 +177,7 @@ def _settings(options: argparse.Namespace, state: Path) -> Settings:
     source_root = Path(__file__).resolve().parents[2]
     return Settings(
         state_dir=state.absolute(),
+        processes_dir=user_state_path(APP) / "processes",
         cache_dir=user_cache_path(APP) / "environments",
         source_root=source_root,
         images=(options.images or source_root / "docker" / "images.toml").absolute(),

@@ -21,6 +21,7 @@ from emulator import operations
 from emulator.account import Account
 from emulator.clock import SystemClock
 from emulator.engine.choice import choose
+from emulator.engine.processes import ProcessesLeft
 from emulator.environments import EnvironmentFailed, Environments
 from emulator.gateway import Gateway
 from emulator.http import Request, Response
@@ -57,7 +58,15 @@ class PortTaken(Exception):
 
 
 # What a start may fail of; the messages are for people.
-START_ERRORS = (PortTaken, CatalogueInvalid, EnvironmentFailed, LocalStackFailed, SchemaMismatch, OSError)
+START_ERRORS = (
+    PortTaken,
+    ProcessesLeft,
+    CatalogueInvalid,
+    EnvironmentFailed,
+    LocalStackFailed,
+    SchemaMismatch,
+    OSError,
+)
 
 Report = Callable[[str], None]  # a line for people
 
@@ -86,7 +95,7 @@ class Emulator:
                 settings.engine,
                 Catalogue.load(settings.images),
                 self._environments,
-                settings.state_dir / "processes",
+                settings.processes_dir,
                 settings.source_root,
             )
             for name in engine.remove_leftovers():
@@ -159,7 +168,7 @@ class Emulator:
             self._environments,
             settings.source_root / "local" / "localstack" / "requirements.txt",
             settings.state_dir,
-            settings.state_dir / "processes",
+            settings.processes_dir,
         )
         self._started.callback(localstack.stop)
         return localstack.start(), partial(localstack.client, **options)

@@ -11,6 +11,7 @@ class Settings:
     """One start."""
 
     state_dir: Path  # store, work folders, LocalStack's data, the log of a detached start
+    processes_dir: Path  # what runs; shared by all emulators of a user, so that each can clear up after a killed one
     cache_dir: Path  # environments of images and of LocalStack
     source_root: Path  # the repository: docker/, local/
     images: Path  # the catalogue of images

@@ -208,6 +208,35 @@ def test_a_private_emulator_dies_with_its_parent(folder: Path) -> None:
     assert list((folder / "tmp").iterdir()) == []
 
 
+def test_a_killed_private_emulator_is_cleared_up_by_the_next(folder: Path) -> None:
+    """Its LocalStack ends by itself; its job's process and its folder are the next emulator's business."""
+    arguments = command("up", "--foreground", "--private", "--images", str(catalogue(folder)))
+    first, second = (
+        subprocess.Popen(arguments, env=environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    )
+    with first, second:
+        for process in (first, second):
+            assert process.stdout
+            variables = json.loads(process.stdout.readline())["environment"]
+            start_hanging_job(variables, f"job-of-{process.pid}")
+        first.kill()
+        first.wait(timeout=10)
+        third = subprocess.Popen(
+            arguments, env=environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with third:
+            assert third.stdout
+            assert third.stdout.readline()
+            assert processes_of(Path(f"job-of-{first.pid}")) == []
+            assert processes_of(Path(f"job-of-{second.pid}")) != []
+            assert len(list((folder / "tmp").iterdir())) == 2
+            third.terminate()
+        second.terminate()
+    poll(lambda: not processes_of(folder), "everything ends", 30)
+    assert list((folder / "tmp").iterdir()) == []
+
+
 def test_requests_are_recorded(folder: Path) -> None:
     """A line of JSON each, with the operation and its input, and no credentials."""
     record = folder / "requests.jsonl"

@@ -123,6 +123,16 @@ def test_a_name_is_taken_once(emulated: Emulated, data: str) -> None:
     wait_for_job(sagemaker, name)
 
 
+def test_fast_file_mode_is_served_from_files(emulated: Emulated, data: str) -> None:
+    """The script opens the same files by the same names."""
+    sagemaker, name = emulated.client("sagemaker"), unique("fast")
+    request = job_request(name, data)
+    request["AlgorithmSpecification"]["TrainingInputMode"] = "FastFile"
+    request["InputDataConfig"][0]["InputMode"] = "FastFile"
+    sagemaker.create_training_job(**request)
+    assert wait_for_job(sagemaker, name)["FinalMetricDataList"][0]["Value"] == 2
+
+
 def test_several_jobs_run_at_the_same_time(emulated: Emulated, data: str) -> None:
     """Each has its own folder, data and log."""
     sagemaker = emulated.client("sagemaker")

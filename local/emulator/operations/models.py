@@ -10,7 +10,7 @@ from emulator.operations.paging import list_page
 from emulator.operations.support import Supported
 from emulator.store.port import Kind, NameTaken, NotFound
 
-_CONTAINER = ["Image", "ModelDataUrl", "Environment", "Mode", "ContainerHostname"]
+_CONTAINER = ["Image", "ModelDataUrl", "Environment", "Mode"]
 
 CREATE = Supported(
     "CreateModel",
@@ -20,7 +20,13 @@ CREATE = Supported(
         *(f"PrimaryContainer.{name}" for name in _CONTAINER),
         *(f"Containers[].{name}" for name in _CONTAINER),
     ],
-    no_effect=["ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation"],
+    no_effect=[
+        "ExecutionRoleArn",
+        "VpcConfig",
+        "EnableNetworkIsolation",
+        "PrimaryContainer.ContainerHostname",
+        "Containers[].ContainerHostname",
+    ],
 )
 
 
