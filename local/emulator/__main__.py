@@ -19,7 +19,7 @@ from emulator.private import private_folder
 from emulator.settings import Settings
 
 APP = "sagemaker-rehearsal"
-EXIT_FAILED, EXIT_NOT_RUNNING = 1, 3
+EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_INTERRUPTED = 1, 3, 130
 STOP_SECONDS = 30.0
 HINT = "No emulator runs. Start it: python -m emulator up"
 # What would decide in place of the emulator what an AWS client of its own, or an unwary program of the user's, does.
@@ -119,6 +119,9 @@ def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
     log = user_state_path(APP, ensure_exists=True) / "emulator.log"
     try:
         start(arguments, log, _report)
+    except KeyboardInterrupt:
+        print("Not started.", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except StartFailed as error:
         running = instance.wait_until_ready()  # somebody else's `up` at the same time may have won
         if running is None:
@@ -186,7 +189,6 @@ def _settings(options: argparse.Namespace, state: Path) -> Settings:
         engine=options.engine,
         record=options.record.absolute() if options.record else None,
         s3_endpoint=options.s3_endpoint,
-        private=options.private,
     )
 
 

@@ -15,7 +15,10 @@ class StartFailed(Exception):
 
 
 def start(arguments: Sequence[str], log: Path, report: Callable[[str], None]) -> None:
-    """Start it in a session of its own; what it logs until it is ready goes to `report`, too. Raises StartFailed."""
+    """Start it in a session of its own; what it logs until it is ready goes to `report`, too. Raises StartFailed.
+
+    Ctrl-C while it waits ends what was started, too.
+    """
     with log.open("ab", buffering=0) as file:
         begin = file.seek(0, 2)
         child = subprocess.Popen(
@@ -29,9 +32,15 @@ def start(arguments: Sequence[str], log: Path, report: Callable[[str], None]) ->
     follower = threading.Thread(target=_follow, args=(log, begin, report, done), daemon=True)
     follower.start()
     assert child.stdout is not None  # noqa: S101 - it was started with one
-    line = child.stdout.readline()  # the one line that it prints when it is ready
-    done.set()
-    follower.join()
+    try:
+        line = child.stdout.readline()  # the one line that it prints when it is ready
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
+    finally:
+        done.set()
+        follower.join()
     if not line:
         raise StartFailed(f"exit status {child.wait()}; its log: {log}")
 

@@ -20,4 +20,3 @@ class Settings:
     engine: str = "auto"
     record: Path | None = None  # where requests are recorded
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours
-    private: bool = False  # not *the* emulator; its state goes when it ends

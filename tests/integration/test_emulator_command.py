@@ -16,8 +16,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from emulated import BUCKET, catalogue, command, job_request
+from emulated import BUCKET, catalogue, command, job_request, wait_for_job
+from platformdirs import user_cache_dir
 from rehearsal import environment, poll, processes_of
+
+from emulator.environments import Environments
+from emulator.localstack import LocalStack
 
 
 @pytest.fixture
@@ -133,6 +137,45 @@ def test_an_emulator_that_cannot_start_says_why(folder: Path) -> None:
     assert started.returncode == 1
     assert "nothing.toml" in started.stderr
     assert run(folder, "status").returncode == 3
+
+
+def test_ctrl_c_while_waiting_leaves_nothing(folder: Path) -> None:
+    """Whoever loses patience with `up` has no emulator afterwards."""
+    process = subprocess.Popen(
+        command("up", "--images", str(catalogue(folder))),
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    poll(lambda: len(processes_of(folder)) >= 2, "the child", 10)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=30)
+    assert (process.returncode, message.splitlines()[-1]) == (130, "Not started.")
+    assert run(folder, "status").returncode == 3
+    assert processes_of(folder) == []
+
+
+def test_a_localstack_that_runs_already_is_used(folder: Path) -> None:
+    """With --s3-endpoint no other is started; objects and job artifacts are in that one."""
+    root = Path(__file__).parents[2]
+    environments = Environments(Path(user_cache_dir("sagemaker-rehearsal")) / "environments", print)
+    localstack = LocalStack(environments, root / "local/localstack/requirements.txt", folder, folder / "processes")
+    url = localstack.start()
+    try:
+        variables = up(folder, "--s3-endpoint", url)["environment"]
+        s3 = localstack.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket=BUCKET)
+        sagemaker = client(variables, "sagemaker")
+        sagemaker.create_training_job(**job_request("elsewhere", None))
+        assert wait_for_job(sagemaker, "elsewhere")["TrainingJobStatus"] == "Completed"
+        keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+        assert "models/elsewhere/output/model.tar.gz" in keys
+        assert client(variables, "s3").list_buckets()["Buckets"][0]["Name"] == BUCKET
+        assert len([p for p in processes_of(folder) if "serve.py" in p]) == 1
+        run(folder, "down")
+    finally:
+        localstack.stop()
 
 
 def test_a_kill_is_mended_at_the_next_start(folder: Path) -> None:
