@@ -37,6 +37,7 @@ def run(settings: Settings, environment: MutableMapping[str, str], console: Cons
     """
     name = f"tmdb-kmeans-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     workflow = Workflow(settings, environment, Progress(console), Report(settings.mode, name))
+    workflow.progress.line(f"{name}: mode {settings.mode}, seed {settings.seed}")
     try:
         workflow.run()
     except (BotoCoreError, ClientError, OSError) as error:

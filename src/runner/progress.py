@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console, RenderableType
-from rich.status import Status
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -43,7 +44,7 @@ class Progress:
     clock: Clock = time.monotonic
     steps: list[Step] = field(default_factory=list)
     _started: float = field(init=False)
-    _status: Status | None = field(default=None, init=False)
+    _bar: Bar | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._started = self.clock()
@@ -97,15 +98,18 @@ class Progress:
         return table
 
     def _show(self, name: str) -> None:
+        self.line(f"{name} …")
         if self.console.is_terminal:
-            self._status = self.console.status(name)
+            self._bar = Bar(
+                SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
+                console=self.console, transient=True,
+            )  # fmt: skip
+            self._bar.add_task(name, total=None)
             with suppress(OSError):
-                self._status.start()
-        else:
-            self.line(f"{name} …")
+                self._bar.start()
 
     def _hide(self) -> None:
-        if self._status:
+        if self._bar:
             with suppress(OSError):
-                self._status.stop()
-            self._status = None
+                self._bar.stop()
+            self._bar = None
