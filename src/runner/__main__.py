@@ -25,7 +25,7 @@ def main() -> int:
         problems.print(error.shown())
         return error.exit_status
     except signals.Interrupted as interrupted:
-        problems.print(f"ended by {interrupted}; what the run had made is removed")
+        problems.print(f"ended by {interrupted}")
         return interrupted.exit_status
     return 0
 

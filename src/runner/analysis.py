@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from runner.data import Dataset, Scale
-from runner.evaluate import adjusted_rand_index, hold_out, rating_errors
+from runner.evaluate import HeldOut, adjusted_rand_index, rating_errors
 from runner.preprocess import Split
 from runner.recommend import Clustered, ClusterFilms, cluster_films, recommend
 from runner.settings import Settings
@@ -42,11 +42,11 @@ class Trained:
         return Clustered(self.split.train, self.output.train_clusters, self.split.movies)
 
 
-def evaluate(trained: Trained, dataset: Dataset, assign: Assign, seed: int) -> dict[str, Any]:
+def evaluate(trained: Trained, dataset: Dataset, held_out: HeldOut, assign: Assign) -> dict[str, Any]:
     """Score the clustering; `assign` asks the deployed model for the clusters of rows.
 
     Inertia as the training measured it. Where the hidden groups are known, the adjusted Rand index of all users'
-    clusters against them. And the errors of foretelling held-out ratings of the test users (see `rating_errors`).
+    clusters against them. And the errors of foretelling held-out ratings of test users (see `rating_errors`).
     """
     split, output = trained.split, trained.output
     scores: dict[str, Any] = {name: output.metrics[name] for name in ("train_inertia", "test_inertia")}
@@ -54,7 +54,7 @@ def evaluate(trained: Trained, dataset: Dataset, assign: Assign, seed: int) -> d
         users = np.concatenate([split.train_users, split.test_users])
         clusters = np.concatenate([output.train_clusters, output.test_clusters])
         scores["adjusted_rand_index"] = adjusted_rand_index(clusters, dataset.groups.loc[users].to_numpy())
-    errors = rating_errors(split.train, output.train_clusters, hold_out(split.test, seed), assign)
+    errors = rating_errors(split.train, output.train_clusters, held_out, assign)
     scores["rmse"] = asdict(errors)
     return scores
 

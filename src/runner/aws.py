@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from runner.errors import SettingsError
 
@@ -42,16 +42,18 @@ def clients(region: str) -> Clients:
 
 def check_credentials(region: str) -> None:
     """Raise SettingsError, within seconds, when there are no AWS credentials or they are refused."""
-    session = boto3.Session(region_name=region)
-    if session.get_credentials() is None:
-        raise SettingsError(f"AWS credentials: none were found. {HOW_TO_SIGN_IN}")
     quick = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     try:
+        session = boto3.Session(region_name=region)
+        if session.get_credentials() is None:
+            raise SettingsError(f"AWS credentials: none were found. {HOW_TO_SIGN_IN}")
         session.client("sts", config=quick).get_caller_identity()
     except ClientError as error:
         problem = error.response["Error"]
         raise SettingsError(
             f"AWS credentials: refused ({problem['Code']}: {problem['Message']}). {HOW_TO_SIGN_IN}"
         ) from None
-    except BotoCoreError as error:
+    except HTTPClientError as error:
         raise SettingsError(f"AWS: cannot be reached to check the credentials ({error}). {HOW_TO_SIGN_IN}") from None
+    except BotoCoreError as error:
+        raise SettingsError(f"AWS credentials: cannot be used ({error}). {HOW_TO_SIGN_IN}") from None

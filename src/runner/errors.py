@@ -14,7 +14,7 @@ class RunnerError(Exception):
 
 
 class SettingsError(RunnerError):
-    """A setting, a file that it names, or the credentials are wrong: found before anything was started."""
+    """A setting, a file that it names, or the credentials are wrong: found before anything was made on AWS."""
 
     exit_status = 2
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 from botocore.exceptions import ClientError
 from scipy import sparse
 
-from runner.errors import RunnerError
+from runner.errors import RunnerError, SettingsError
 
-# InvokeEndpoint takes at most 6 MB (AWS: "Maximum payload size for endpoint invocation").
-PAYLOAD_BYTES = 5_000_000
+PAYLOAD_BYTES = 6 * 1024 * 1024  # AWS: "Maximum payload size for endpoint invocation"
+CLOSE = 1e-5  # relative: a batch may be multiplied in another order than a single row
 CLI_SECONDS = 120
+BAD_REQUEST = 400  # the container's own status, in the ModelError
 
 Rows = Sequence[Sequence[float]]
 Predict = Callable[[Any], Any]
@@ -44,16 +45,31 @@ def dense_rows(matrix: sparse.csr_matrix) -> list[list[float]]:
     return rows
 
 
+def encode(rows: Rows) -> bytes:
+    """The request's body: TensorFlow Serving's row format, as JSON."""
+    return json.dumps({"instances": rows}, separators=(",", ":")).encode()
+
+
+def check_payload(rows: Rows) -> None:
+    """Raise SettingsError when one invocation cannot take these rows, before a job and an endpoint are paid for."""
+    size = len(encode(rows))
+    if size > PAYLOAD_BYTES:
+        raise SettingsError(
+            f"predict_num_users = {len(rows)}: {len(rows)} rows of {len(rows[0]):,} films make a request of "
+            f"{size / 1e6:.1f} MB, and an endpoint takes {PAYLOAD_BYTES / 1e6:.0f} MB. "
+            f"Set it to {max(1, len(rows) * PAYLOAD_BYTES // size)}, or give fewer films"
+        )
+
+
 def with_boto3(runtime: Any, endpoint: str, rows: Rows) -> list[Any]:
     """`invoke_endpoint` of a boto3 `sagemaker-runtime` client."""
     answer = runtime.invoke_endpoint(
         EndpointName=endpoint,
         ContentType="application/json",
         Accept="application/json",
-        Body=json.dumps({"instances": rows}, separators=(",", ":")).encode(),
+        Body=encode(rows),
     )
-    predictions: list[Any] = json.loads(answer["Body"].read())["predictions"]
-    return predictions
+    return _predictions(answer["Body"].read())
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ def with_cli(shell: CommandLine, endpoint: str, rows: Rows) -> list[Any]:
     """`aws sagemaker-runtime invoke-endpoint`, really run. Raises RunnerError with what the CLI said."""
     with tempfile.TemporaryDirectory(prefix="invoke-endpoint-") as folder:
         body, answer = Path(folder, "body.json"), Path(folder, "answer.json")
-        body.write_text(json.dumps({"instances": rows}))
+        body.write_bytes(encode(rows))
         command = [
             *(sys.executable, "-m", "awscli", "sagemaker-runtime", "invoke-endpoint"),
             *("--region", shell.region, "--endpoint-name", endpoint),
@@ -80,8 +96,7 @@ def with_cli(shell: CommandLine, endpoint: str, rows: Rows) -> list[Any]:
         )
         if done.returncode:
             raise RunnerError(f"the AWS CLI ended with status {done.returncode}: {done.stderr.strip()}")
-        predictions: list[Any] = json.loads(answer.read_text())["predictions"]
-        return predictions
+        return _predictions(answer.read_bytes())
 
 
 def all_three(predict: Predict, runtime: Any, shell: CommandLine, endpoint: str, rows: Rows) -> Invocations:
@@ -115,23 +130,47 @@ def check_single_vectors(predict: Predict, row: Sequence[float], expected: Any) 
 
     Returns the endpoint's own message for the wrong length. Raises RunnerError when either does not hold.
     """
-    alone = predict(list(row))["predictions"]
-    if alone != [expected]:
-        raise RunnerError(f"a single vector was answered {json.dumps(alone)}, in a batch {json.dumps([expected])}")
+    (alone,) = predict(list(row))["predictions"]
+    same = alone["cluster_index"] == expected["cluster_index"]
+    if not same or not np.allclose(alone["distances"], expected["distances"], rtol=CLOSE, atol=CLOSE):
+        raise RunnerError(f"a single vector was answered {json.dumps(alone)}, in a batch {json.dumps(expected)}")
     try:
         wrong = predict([*row, 0.0])
     except ClientError as error:
-        return str(error.response.get("OriginalMessage", error))
+        if error.response.get("OriginalStatusCode") != BAD_REQUEST:
+            raise
+        return str(error.response["OriginalMessage"])
     raise RunnerError(f"a vector of length {len(row) + 1} instead of {len(row)} was answered: {json.dumps(wrong)}")
 
 
 def cluster_indices(runtime: Any, endpoint: str, matrix: sparse.csr_matrix) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The cluster of each row, int64 of shape (rows,), asked for in batches that fit into one invocation."""
-    # A rating takes at most 5 bytes ("10.0,"), and most are "0.0,".
-    batch = max(1, PAYLOAD_BYTES // (5 * matrix.shape[1] + 2))
     clusters = [
-        prediction["cluster_index"]
-        for start in range(0, matrix.shape[0], batch)
-        for prediction in with_boto3(runtime, endpoint, dense_rows(matrix[start : start + batch]))
+        prediction["cluster_index"] for batch in _batches(matrix) for prediction in with_boto3(runtime, endpoint, batch)
     ]
     return np.asarray(clusters, dtype=np.int64)
+
+
+def _batches(matrix: sparse.csr_matrix) -> Iterator[list[list[float]]]:
+    """Rows that fit into one invocation; only one batch is dense at a time."""
+    batch: list[list[float]] = []
+    size = 0
+    for start in range(matrix.shape[0]):
+        (row,) = dense_rows(matrix[start : start + 1])
+        length = len(encode([row]))  # with its brackets, so that the sum is never too small
+        if batch and size + length > PAYLOAD_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += length
+    if batch:
+        yield batch
+
+
+def _predictions(body: bytes) -> list[Any]:
+    """Read an answer. Raises RunnerError that shows the beginning of one that is not what TensorFlow Serving writes."""
+    try:
+        predictions: list[Any] = json.loads(body)["predictions"]
+    except (ValueError, KeyError, TypeError):
+        raise RunnerError(f"the endpoint's answer is not a JSON object with predictions: {body[:200]!r}") from None
+    return predictions

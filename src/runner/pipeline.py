@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import MutableMapping
-from contextlib import ExitStack
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from subprocess import SubprocessError
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from rich.console import Console
@@ -17,7 +19,8 @@ from rich.text import Text
 from runner import analysis, aws, invoke, preprocess, services, shards, source, summary, training_job, training_output
 from runner import upload as s3_upload
 from runner.data import Dataset
-from runner.errors import RunnerError
+from runner.errors import RunnerError, SettingsError
+from runner.evaluate import HeldOut, hold_out
 from runner.preprocess import Split
 from runner.progress import Progress
 from runner.remove import remove
@@ -27,6 +30,8 @@ from runner.signals import Interrupted, shielded
 from runner.sm_learner import SageMakerLearner, preload
 
 ENDPOINT_SECONDS = 1800.0
+# What the outside world raises: AWS, the SDK's uploads, files, the AWS CLI.
+OUTSIDE = (BotoCoreError, ClientError, Boto3Error, OSError, SubprocessError)
 
 
 def run(settings: Settings, environment: MutableMapping[str, str], console: Console) -> Report:
@@ -38,16 +43,25 @@ def run(settings: Settings, environment: MutableMapping[str, str], console: Cons
     name = f"tmdb-kmeans-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     workflow = Workflow(settings, environment, Progress(console), Report(settings.mode, name))
     workflow.progress.line(f"{name}: mode {settings.mode}, seed {settings.seed}")
+    failure: BaseException | None = None
     try:
         workflow.run()
-    except (BotoCoreError, ClientError, OSError) as error:
-        workflow.report.error = str(error)
-        raise RunnerError(f"{type(error).__name__}: {error}") from error
-    except (Exception, Interrupted) as error:
-        workflow.report.error = str(error)
-        raise
-    finally:
+    except OUTSIDE as error:
+        failure = RunnerError(f"{type(error).__name__}: {error}")
+    except (Exception, Interrupted) as error:  # noqa: BLE001  # raised again below, after the clean-up
+        failure = error
+    with shielded():
+        problems = workflow.clean_up()
+    if failure is None and problems:
+        failure = RunnerError("\n".join(problems))
+    elif problems:
+        workflow.progress.line("\n".join(problems))
+    if failure is not None:
+        workflow.report.error = "\n".join([str(failure), *problems])
+    if not isinstance(failure, SettingsError):  # then nothing was done that a report could tell of
         workflow.finish()
+    if failure is not None:
+        raise failure
     return workflow.report
 
 
@@ -59,31 +73,43 @@ class Workflow:
     environment: MutableMapping[str, str]
     progress: Progress
     report: Report
+    cleanups: list[Callable[[], None]] = field(default_factory=list)  # to be called in reverse
     clients: aws.Clients = field(init=False)
     learner: SageMakerLearner = field(init=False)
     dataset: Dataset = field(init=False)
     split: Split = field(init=False)
+    held_out: HeldOut = field(init=False)
+    users: source.NewUsers = field(init=False)
 
     def run(self) -> None:
-        """Every step in order; what was made is removed whatever happens."""
-        with ExitStack() as cleanup:
-            back_end = services.choose(self.settings, self.environment)
-            cleanup.callback(self.stop, back_end)
-            back_end.start()
-            preload()
-            self.prepare()
-            with self.matrix_folder():
-                files = self.preprocess()
-                self.connect(back_end)
-                channels = self.upload(files)
-            cleanup.callback(self.remove)
-            trained = analysis.Trained(self.split, self.train(channels), self.dataset.scale)
-            self.deploy()
-            sample = self.predict()
-            self.evaluate(trained)
-            self.recommend(trained, sample)
-            if self.settings.keep_endpoint:
-                self.report.endpoint = self.report.run_name
+        """Every step in order; `clean_up` is due afterwards, whatever happens."""
+        back_end = services.choose(self.settings, self.environment)
+        self.cleanups.append(partial(self.stop, back_end))
+        back_end.start()
+        preload()
+        self.prepare()
+        with self.matrix_folder():
+            files = self.preprocess()
+            self.connect(back_end)
+            channels = self.upload(files)
+        self.cleanups.append(self.remove)
+        trained = analysis.Trained(self.split, self.train(channels), self.dataset.scale)
+        self.deploy()
+        clusters = self.predict()
+        self.evaluate(trained)
+        self.recommend(trained, clusters)
+        if self.settings.keep_endpoint:
+            self.report.endpoint = self.report.run_name
+
+    def clean_up(self) -> list[str]:
+        """Undo what was made, the last first; one that fails does not keep the others from it. Returns what failed."""
+        problems = []
+        for undo in reversed(self.cleanups):
+            try:
+                undo()
+            except (RunnerError, *OUTSIDE) as error:
+                problems.append(str(error))
+        return problems
 
     def prepare(self) -> None:
         """Read films and ratings, or make them up."""
@@ -107,11 +133,20 @@ class Workflow:
     def preprocess(self) -> list[Path]:
         """Write the ratings matrix as shards."""
         with self.progress.step("preprocess"):
+            settings = self.settings
             matrix = preprocess.to_matrix(self.dataset)
-            self.split = preprocess.split(matrix, self.settings.test_split_ratio, self.settings.seed)
-            files = shards.write_shards(self.split, self.settings.training_data_path)
+            self.split = preprocess.split(matrix, settings.test_split_ratio, settings.seed)
             self.progress.line(summary.split(self.split))
-            return files
+            # What later steps need is checked now, before a job and an endpoint are paid for.
+            if settings.num_clusters > self.split.train.shape[0]:
+                raise SettingsError(
+                    f"num_clusters = {settings.num_clusters}: there are only {self.split.train.shape[0]} users "
+                    "to train on. Lower it, or give more users"
+                )
+            self.held_out = hold_out(self.split.test, settings.seed)
+            self.users = source.new_users(settings, self.dataset, self.split)
+            invoke.check_payload(invoke.dense_rows(self.users.matrix))
+            return shards.write_shards(self.split, settings.training_data_path)
 
     def connect(self, back_end: services.Services) -> None:
         """Wait for the services, and make the clients."""
@@ -137,15 +172,12 @@ class Workflow:
         """Run the training job to its end, showing its log; a run that is cut short stops it."""
         name, clients = self.report.run_name, self.clients
         with self.progress.step("train"):
-            try:
-                self.learner.fit(name, channels)
-                job = training_job.wait(
-                    (clients.sagemaker, clients.logs), name, self.settings.poll_seconds, self.progress.line
-                )
-            except BaseException:
-                with shielded(self.progress.line):
-                    training_job.stop(clients.sagemaker, name)
-                raise
+            self.cleanups.append(partial(training_job.stop, clients.sagemaker, name))
+            self.learner.fit(name, channels)
+            job = training_job.wait(
+                (clients.sagemaker, clients.logs), name, self.settings.poll_seconds, self.progress.line
+            )
+            self.cleanups.pop()
             output = training_output.fetch(clients.s3, job.output)
             self.report.training = {
                 "job_name": job.job_name,
@@ -170,11 +202,10 @@ class Workflow:
                 raise RunnerError(f"endpoint {name}: not in service: {reason}") from None
             self.progress.line(f"endpoint {name} is in service")
 
-    def predict(self) -> analysis.Sample:
-        """Ask for the clusters of new users, in three ways."""
+    def predict(self) -> list[int]:
+        """Ask for the clusters of the new users, in three ways."""
         with self.progress.step("predict"):
-            users = source.new_users(self.settings, self.dataset, self.split)
-            rows = invoke.dense_rows(users.matrix)
+            rows = invoke.dense_rows(self.users.matrix)
             shell = invoke.CommandLine(self.environment, self.settings.region)
             answers = invoke.all_three(self.learner.predict, self.clients.runtime, shell, self.report.run_name, rows)
             self.report.invocations = answers.cluster_indices()
@@ -182,7 +213,7 @@ class Workflow:
                 self.progress.line(f"{way:9} clusters {clusters}")
             refusal = invoke.check_single_vectors(self.learner.predict, rows[0], answers.predictor[0])
             self.progress.line(f"a vector of a wrong length is refused: {refusal}")
-            return analysis.Sample(users, self.report.invocations["predictor"])
+            return self.report.invocations["predictor"]
 
     def evaluate(self, trained: analysis.Trained) -> None:
         """Score the clustering."""
@@ -190,15 +221,16 @@ class Workflow:
             self.report.evaluation = analysis.evaluate(
                 trained,
                 self.dataset,
+                self.held_out,
                 lambda rows: invoke.cluster_indices(self.clients.runtime, self.report.run_name, rows),
-                self.settings.seed,
             )
             for line in summary.evaluation(self.report.evaluation):
                 self.progress.line(line)
 
-    def recommend(self, trained: analysis.Trained, sample: analysis.Sample) -> None:
+    def recommend(self, trained: analysis.Trained, clusters: list[int]) -> None:
         """Recommend films to the new users, and show each cluster's best and worst."""
         with self.progress.step("recommend"):
+            sample = analysis.Sample(self.users, clusters)
             self.report.recommendations = analysis.recommendations(trained, sample, self.settings)
             self.report.clusters = analysis.clusters(trained, self.settings)
         self.progress.show(summary.findings(self.report.recommendations, self.report.clusters))
@@ -209,8 +241,8 @@ class Workflow:
         if self.report.endpoint:
             self.progress.show(Text(summary.kept(name, self.settings)))
             return
-        with shielded(self.progress.line), self.progress.step("remove"):
-            removal = remove(self.clients.sagemaker, name, self.settings.poll_seconds)
+        with self.progress.step("remove"):
+            removal = remove(self.clients.sagemaker, name, self.settings.poll_seconds, self.progress.line)
             self.report.removed = removal.complete
             if not removal.complete:
                 raise RunnerError(summary.not_removed(name, removal))
@@ -218,8 +250,8 @@ class Workflow:
 
     def stop(self, back_end: services.Services) -> None:
         """Stop what the run started."""
-        with shielded(self.progress.line), self.progress.step("stop"):
-            back_end.stop()
+        with self.progress.step("stop"):
+            back_end.stop(keep=self.report.endpoint is not None)
 
     def finish(self) -> None:
         """Show the table of steps and write the report. Raises RunnerError when it cannot be written."""

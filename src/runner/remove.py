@@ -9,7 +9,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-DEADLINE_SECONDS = 900.0  # AWS takes minutes to take an endpoint down
+DEADLINE_SECONDS = 3600.0  # AWS takes minutes to put an endpoint up or down; it cannot be deleted half-way
+ATTEMPTS = 10  # refusals and errors in a row, each after botocore's own retries
+BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 GONE = "Could not find"
 
 
@@ -37,7 +39,7 @@ class _Resource:
     delete: Callable[[], Any]
 
 
-def remove(sagemaker: Any, name: str, poll_seconds: float) -> Removal:
+def remove(sagemaker: Any, name: str, poll_seconds: float, say: Callable[[str], None]) -> Removal:
     """Delete the three resources called `name`, in whatever state they are; those never made count as gone.
 
     Endpoint first, since it is what costs money. A deletion that is refused does not keep the others from being tried.
@@ -45,11 +47,10 @@ def remove(sagemaker: Any, name: str, poll_seconds: float) -> Removal:
     problems: list[str] = []
 
     def gone(resource: _Resource) -> bool:
-        try:
-            return _delete_and_verify(resource, poll_seconds)
-        except (ClientError, BotoCoreError) as error:
-            problems.append(f"{resource.what} {name}: {error}")
-            return False
+        problem = _delete_and_verify(resource, poll_seconds, say)
+        if problem:
+            problems.append(f"{resource.what} {name}: {problem}")
+        return problem is None
 
     return Removal(
         endpoint=gone(
@@ -77,25 +78,28 @@ def remove(sagemaker: Any, name: str, poll_seconds: float) -> Removal:
     )
 
 
-def _delete_and_verify(resource: _Resource, poll_seconds: float) -> bool:
-    """Ask for the deletion as soon as it is allowed, then look until the resource is gone."""
+def _delete_and_verify(resource: _Resource, poll_seconds: float, say: Callable[[str], None]) -> str | None:
+    """Ask for the deletion as soon as it is allowed, then look until the resource is gone; returns what went wrong.
+
+    An endpoint may change its state between a look and the request, and a connection may fail: both are tried again.
+    """
     deadline = time.monotonic() + DEADLINE_SECONDS
-    asked = False
-    while (found := _found(resource.describe)) is not None and time.monotonic() < deadline:
-        # An endpoint that is being created cannot be deleted: AWS answers with a ValidationException.
-        if not asked and found.get("EndpointStatus") not in ("Creating", "Updating"):
-            _found(resource.delete)
-            asked = True
-        else:
-            time.sleep(poll_seconds)
-    return found is None
-
-
-def _found(call: Callable[[], Any]) -> Any:
-    """What the call answers, or None when its resource is not there."""
-    try:
-        return call()
-    except ClientError as error:
-        if GONE in error.response["Error"]["Message"]:
-            return None
-        raise
+    asked = waiting = False
+    errors: list[str] = []
+    while time.monotonic() < deadline and len(errors) < ATTEMPTS:
+        try:
+            status = resource.describe().get("EndpointStatus")
+            if status in BUSY and not waiting:
+                say(f"the {resource.what} is {status}, and can be deleted only afterwards: waiting for that")
+                waiting = True
+            elif status not in BUSY and not asked:
+                resource.delete()
+                asked = True
+                continue
+            errors.clear()
+        except (ClientError, BotoCoreError) as error:
+            if GONE in str(error):
+                return None
+            errors.append(str(error))
+        time.sleep(poll_seconds)
+    return errors[-1] if errors else f"still there after {DEADLINE_SECONDS:.0f} s"

@@ -42,8 +42,8 @@ class Services(Protocol):
     def connect(self) -> Connection:
         """Wait until it answers. Raises RunnerError when it could not start."""
 
-    def stop(self) -> None:
-        """Stop what was started; returns when it is gone."""
+    def stop(self, *, keep: bool) -> None:
+        """Stop what was started, unless an endpoint in it is kept; returns when it is gone."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class CloudServices:
     """AWS is up already; what can be wrong is the way in."""
 
     region: str
+    environment: Mapping[str, str]
 
     def start(self) -> None:
         """Check the credentials, before anything is made. Raises SettingsError."""
@@ -58,16 +59,17 @@ class CloudServices:
 
     def connect(self) -> Connection:
         """The user's own environment, as it is."""
-        return Connection("aws", "SageMaker's own instances")
+        endpoint = self.environment.get("AWS_ENDPOINT_URL")
+        return Connection("aws", f"AWS_ENDPOINT_URL leads to {endpoint}" if endpoint else "SageMaker's own instances")
 
-    def stop(self) -> None:
+    def stop(self, *, keep: bool) -> None:
         """Nothing to stop."""
 
 
 def choose(settings: Settings, environment: MutableMapping[str, str]) -> Services:
     """The services that the settings ask for; `environment` is what AWS's clients in this process read."""
     if not settings.emulator:
-        return CloudServices(settings.region)
+        return CloudServices(settings.region, environment)
     return LocalServices(settings.engine or "auto", settings.region, settings.keep_endpoint, environment)
 
 
@@ -97,16 +99,22 @@ class LocalServices:
     keep: bool
     environment: MutableMapping[str, str]
     _child: subprocess.Popen[str] | None = None
+    _shared: bool = False  # started by this run, for an endpoint that is kept
     _running: Connection | None = None
 
     def start(self) -> None:
-        """Find a running emulator or begin to start one; `connect` waits for it."""
+        """Find a running emulator or begin to start one; `connect` waits for it.
+
+        Raises SettingsError when the one that runs does not fit the settings.
+        """
         isolate(self.environment, self.region)
         options = ["--engine", self.engine, "--region", self.region]
         self._running = self._find()
         if self._running is not None:
+            self._check_fit(self._running)
             return
         if self.keep:
+            self._shared = True
             up = subprocess.run([*EMULATOR, "up", *options], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
             self._running = self._find()
             if up.returncode or self._running is None:
@@ -125,7 +133,7 @@ class LocalServices:
     def connect(self) -> Connection:
         """Wait until the emulator answers, and point AWS's clients there, as `eval "$(python -m emulator env)"` does.
 
-        Raises RunnerError when it could not start, SettingsError when the one that runs does not fit the settings.
+        Raises RunnerError when it could not start.
         """
         if self._running is None:
             line = self._child.stdout.readline() if self._child and self._child.stdout else ""
@@ -133,12 +141,13 @@ class LocalServices:
                 status = self._child.wait() if self._child else None
                 raise RunnerError(f"the emulator did not start (exit status {status}); its own message stands above")
             self._running = Connection.parse(line)
-        self._check_fit(self._running)
         self.environment.update(self._running.environment)
         return self._running
 
-    def stop(self) -> None:
+    def stop(self, *, keep: bool) -> None:
         """Stop the emulator if this run started it; returns when it is gone."""
+        if self._shared and not keep:
+            subprocess.run([*EMULATOR, "down"], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
         if self._child is None:
             return
         self._child.terminate()

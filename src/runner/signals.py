@@ -1,12 +1,14 @@
-"""Ctrl-C, SIGTERM and a closed terminal as exceptions, so that what was made is removed; a shield for the removal."""
+"""Ctrl-C, SIGTERM and a closed terminal as one exception, so that what was made is removed; and a shield for that."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
+Handler = Callable[[int, FrameType | None], None]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -19,23 +21,23 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """From now on each of the signals raises Interrupted in the main thread; one that is ignored (nohup) stays so."""
+    """The first of the signals raises Interrupted in the main thread; later ones find the clean-up at work.
+
+    One that is ignored (nohup) stays so.
+    """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        _set(_answer)
         raise Interrupted(number)
 
-    for each in _heeded():
-        signal.signal(each, interrupt)
+    _set(interrupt)
 
 
 @contextmanager
-def shielded(say: Callable[[str], None]) -> Iterator[None]:
-    """Let nothing interrupt the body: a second Ctrl-C is answered with a line. The body must be bounded in time."""
-
-    def answer(_number: int, _frame: FrameType | None) -> None:
-        say("already cleaning up; this ends by itself")
-
-    before = {each: signal.signal(each, answer) for each in _heeded()}
+def shielded() -> Iterator[None]:
+    """Let nothing interrupt the body: a signal is answered with a line. The body must be bounded in time."""
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    _set(_answer)
     try:
         yield
     finally:
@@ -43,5 +45,12 @@ def shielded(say: Callable[[str], None]) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _heeded() -> list[signal.Signals]:
-    return [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+def _set(handler: Handler) -> None:
+    for each in SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, handler)
+
+
+def _answer(_number: int, _frame: FrameType | None) -> None:
+    with suppress(OSError):  # not through a stream, which the signal may have found in the middle of a write
+        os.write(2, b"already cleaning up; this ends by itself\n")

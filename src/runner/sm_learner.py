@@ -32,7 +32,10 @@ def _sdk() -> tuple[Any, Any]:
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
     # This one sets its own level back whenever it is used, and is used at import; a filter stays.
     logging.getLogger("sagemaker.config").addFilter(lambda record: record.levelno >= logging.WARNING)
-    return importlib.import_module("sagemaker"), importlib.import_module("sagemaker.tensorflow")
+    sdk, tensorflow = importlib.import_module("sagemaker"), importlib.import_module("sagemaker.tensorflow")
+    # Our configuration is a constant, and the SDK validates it at each of 45 look-ups, 0.1 s each.
+    sdk.utils.validate_sagemaker_config = lambda *_: None
+    return sdk, tensorflow
 
 
 @dataclass

@@ -44,6 +44,10 @@ def evaluation(scores: Mapping[str, Any]) -> Iterator[str]:
         f"RMSE on {errors['hidden_ratings']:,} held-out ratings: cluster's mean {errors['cluster_mean']:.4f}, "
         f"film's mean {errors['film_mean']:.4f}, global mean {errors['global_mean']:.4f}"
     )
+    for name in ("global_mean", "film_mean"):
+        better = 1 - errors["cluster_mean"] / errors[name]
+        verb = "beats" if better > 0 else "misses"
+        yield f"the cluster's mean {verb} the {name.replace('_', ' ')} by {abs(better):.1%}"
 
 
 def findings(recommendations: Sequence[Mapping[str, Any]], clusters: Sequence[ClusterFilms]) -> Group:
@@ -65,7 +69,14 @@ def kept(name: str, settings: Settings) -> str:
         lines.append('    eval "$(python -m emulator env)"')
     else:
         lines.append(f"    export AWS_DEFAULT_REGION={settings.region}")
+    python = (
+        "import json, boto3, sagemaker.tensorflow; rows = json.load(open('body.json')); "
+        f"print(sagemaker.tensorflow.TensorFlowPredictor('{name}').predict(rows)); "
+        f"print(boto3.client('sagemaker-runtime').invoke_endpoint(EndpointName='{name}', "
+        "ContentType='application/json', Body=json.dumps(rows))['Body'].read())"
+    )
     lines += [
+        f'    python -c "{python}"',
         f"    aws sagemaker-runtime invoke-endpoint --endpoint-name {name} --content-type application/json "
         "--body fileb://body.json answer.json",
         f"    aws sagemaker delete-endpoint --endpoint-name {name}",

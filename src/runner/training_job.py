@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from runner.errors import RunnerError
 
@@ -33,15 +33,22 @@ class JobLog:
     logs: Any
     job_name: str
     _tokens: dict[str, str] = field(default_factory=dict)
+    _unreadable: bool = False
 
     def new_lines(self) -> Iterator[str]:
-        """The lines that came since the last call."""
+        """The lines that came since the last call. A log that cannot be read says why, once, and ends no job."""
+        if self._unreadable:
+            return
         try:
-            streams = self.logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job_name}/")
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                return  # the group comes with the account's first job, the stream with the job's first line
-            raise
+            yield from self._new_lines()
+        except (ClientError, BotoCoreError) as error:
+            # The group comes with the account's first job, the stream with the job's first line.
+            if "ResourceNotFoundException" not in str(error):
+                self._unreadable = True
+                yield f"(the job's log cannot be read: {error})"
+
+    def _new_lines(self) -> Iterator[str]:
+        streams = self.logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job_name}/")
         for stream in sorted(each["logStreamName"] for each in streams["logStreams"]):
             while True:
                 token = self._tokens.get(stream)
@@ -90,11 +97,17 @@ def wait(clients: tuple[Any, Any], job_name: str, poll_seconds: float, say: Call
 
 
 def stop(sagemaker: Any, job_name: str) -> None:
-    """Stop the job if it was created and still runs: a run that is cut short must not go on costing money."""
+    """Stop the job, if it was created and still runs: a run that is cut short must not go on costing money.
+
+    Raises RunnerError with what to do when it may still run.
+    """
     try:
-        status = sagemaker.describe_training_job(TrainingJobName=job_name)["TrainingJobStatus"]
-        if status == "InProgress":
-            sagemaker.stop_training_job(TrainingJobName=job_name)
-    except ClientError as error:
-        if "not found" not in str(error):
-            raise
+        sagemaker.stop_training_job(TrainingJobName=job_name)
+    except (ClientError, BotoCoreError) as error:
+        # AWS's answers for a job that was never made, and for one that ended (or is stopping) already.
+        if "not found" in str(error) or "The request was rejected because the training job is in status" in str(error):
+            return
+        raise RunnerError(
+            f"training job {job_name} may still run, and cost money ({error}). "
+            f"Stop it by hand: aws sagemaker stop-training-job --training-job-name {job_name}"
+        ) from None

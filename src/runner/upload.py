@@ -15,20 +15,25 @@ from runner.errors import RunnerError
 def ensure_bucket(s3: Any, bucket: str, region: str) -> bool:
     """Make the bucket when it is missing; tell whether it was made.
 
-    Raises RunnerError when the name belongs to somebody else.
+    Raises RunnerError when the bucket is somebody else's, or in another region, where SageMaker would not read it.
     """
     try:
-        s3.head_bucket(Bucket=bucket)
+        found = s3.head_bucket(Bucket=bucket).get("BucketRegion", region)
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status == 403:  # AWS answers 403, not 404, for a bucket of another account
             raise RunnerError(
-                f"bucket_name = {bucket!r}: the bucket exists, but these credentials may not use it. "
-                "Names are global: choose another, or ask its owner for access"
+                f"bucket_name = {bucket!r}: the bucket exists, but these credentials may not use it. Names are global: "
+                "choose another, or, if it is yours, get s3:ListBucket on it"
             ) from None
         if status != 404:
             raise RunnerError(f"bucket_name = {bucket!r}: S3 answers {error}") from None
     else:
+        if found != region:
+            raise RunnerError(
+                f"bucket_name = {bucket!r}: is in {found}, and region is {region}. SageMaker needs both in one region: "
+                "set region, or choose another bucket"
+            )
         return False
     # us-east-1 is the one region that may not be named as a location constraint.
     location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}

@@ -119,6 +119,10 @@ class Rehearsal:
         """Send it a signal, to it alone."""
         self.process.send_signal(number)
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of its group, as a terminal does at Ctrl-C."""
+        os.killpg(self.process.pid, number)
+
     def finish(self) -> int:
         """Wait for its end, and until all it printed is read; returns its exit status."""
         status = self.process.wait(timeout=DEADLINE_SECONDS)

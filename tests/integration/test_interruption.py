@@ -37,11 +37,12 @@ def test_a_signal_in_the_middle_of_training(
     run.assert_nothing_left()
 
 
-def test_a_signal_while_serving(rehearse: Rehearse) -> None:
-    """The endpoint is removed, verified, before the emulator is stopped."""
-    run = rehearse(**settings(**SMALL))
+@pytest.mark.parametrize("flags", [(), ("--keep-endpoint",)])
+def test_ctrl_c_while_serving(rehearse: Rehearse, flags: tuple[str, ...]) -> None:
+    """The endpoint is removed, verified, before the emulator is stopped; kept is only what a whole run has made."""
+    run = rehearse(*flags, **settings(**SMALL))
     run.wait_for("is in service")
-    run.signal(signal.SIGINT)
+    run.signal_group(signal.SIGINT)
     assert run.finish() == 130, run.output
     assert run.report["removed"] is True
     run.assert_nothing_left()

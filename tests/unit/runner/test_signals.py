@@ -27,12 +27,19 @@ def test_a_signal_is_an_exception_with_its_exit_status(number: signal.Signals, s
     assert caught.value.exit_status == status
 
 
-def test_a_second_signal_does_not_interrupt_the_clean_up() -> None:
-    """It is answered with a line; afterwards signals interrupt again."""
-    said: list[str] = []
-    with signals.shielded(said.append):
+def test_only_the_first_signal_interrupts(capfd: pytest.CaptureFixture[str]) -> None:
+    """What follows is clean-up, from the first moment on: a second Ctrl-C is answered with a line."""
+    with pytest.raises(signals.Interrupted):
         signal.raise_signal(signal.SIGINT)
-    assert said == ["already cleaning up; this ends by itself"]
+    signal.raise_signal(signal.SIGTERM)
+    assert capfd.readouterr().err == "already cleaning up; this ends by itself\n"
+
+
+def test_a_shield_keeps_signals_off_its_body_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    """Inside they are answered with a line; afterwards they interrupt again."""
+    with signals.shielded():
+        signal.raise_signal(signal.SIGINT)
+    assert capfd.readouterr().err == "already cleaning up; this ends by itself\n"
     with pytest.raises(signals.Interrupted):
         signal.raise_signal(signal.SIGTERM)
 
@@ -42,5 +49,5 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signals.install()
     signal.raise_signal(signal.SIGHUP)
-    with signals.shielded(print):
+    with signals.shielded():
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -15,8 +15,9 @@ from runner.errors import RunnerError
 class FakeSageMaker:
     """Answers each look with the next description."""
 
-    def __init__(self, descriptions: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, descriptions: Sequence[dict[str, Any]], refusal: str = "") -> None:
         self.descriptions = list(descriptions)
+        self.refusal = refusal
         self.stopped: list[str] = []
 
     def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
@@ -28,7 +29,9 @@ class FakeSageMaker:
         return self.descriptions.pop(0) if len(self.descriptions) > 1 else self.descriptions[0]
 
     def stop_training_job(self, TrainingJobName: str) -> None:
-        """Keep the name."""
+        """Keep the name, or refuse."""
+        if self.refusal:
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": self.refusal}}, "StopTrainingJob")
         self.stopped.append(TrainingJobName)
 
 
@@ -84,9 +87,44 @@ def test_a_failed_job_is_an_error_with_its_reason() -> None:
         training_job.wait((FakeSageMaker([failed]), FakeLogs()), "job", 0.0, print)
 
 
-@pytest.mark.parametrize(("descriptions", "stopped"), [([IN_PROGRESS], ["job"]), ([COMPLETED], []), ([], [])])
-def test_only_a_job_that_runs_is_stopped(descriptions: list[dict[str, Any]], stopped: list[str]) -> None:
-    """A job that ended, or was never made, is left alone."""
-    client = FakeSageMaker(descriptions)
+def test_a_log_that_cannot_be_read_does_not_end_the_job() -> None:
+    """Without the permission for CloudWatch Logs, statuses and results are there all the same; it is said once."""
+
+    class FakeForbiddenLogs:
+        def describe_log_streams(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DescribeLogStreams")
+
+    said: list[str] = []
+    client = FakeSageMaker([IN_PROGRESS, IN_PROGRESS, COMPLETED])
+    result = training_job.wait((client, FakeForbiddenLogs()), "job", 0.0, said.append)
+    assert result.metrics == {"train_inertia": 1.5}
+    assert [line for line in said if "cannot be read" in line] == [
+        "  (the job's log cannot be read: An error occurred (AccessDeniedException) when calling the "
+        "DescribeLogStreams operation: no)"
+    ]
+
+
+def test_a_job_that_runs_is_stopped() -> None:
+    """A run that is cut short must not go on costing money."""
+    client = FakeSageMaker([IN_PROGRESS])
     training_job.stop(client, "job")
-    assert client.stopped == stopped
+    assert client.stopped == ["job"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Requested resource not found.",
+        "The request was rejected because the training job is in status Completed.",
+        "The request was rejected because the training job is in status Stopping.",
+    ],
+)
+def test_a_job_that_was_never_made_or_has_ended_needs_no_stop(answer: str) -> None:
+    """AWS's own answers for these are no error here."""
+    training_job.stop(FakeSageMaker([], refusal=answer), "job")
+
+
+def test_a_job_that_cannot_be_stopped_is_told_with_the_command_that_does() -> None:
+    """An expired token, say: the user must know that the job may still run."""
+    with pytest.raises(RunnerError, match=r"may still run.*aws sagemaker stop-training-job --training-job-name job"):
+        training_job.stop(FakeSageMaker([], refusal="The security token included in the request is expired"), "job")
