@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnected
 
 from runner.errors import SettingsError
 
@@ -47,13 +49,14 @@ def check_credentials(region: str) -> None:
         session = boto3.Session(region_name=region)
         if session.get_credentials() is None:
             raise SettingsError(f"AWS credentials: none were found. {HOW_TO_SIGN_IN}")
-        session.client("sts", config=quick).get_caller_identity()
+        with closing(session.client("sts", config=quick)) as sts:
+            sts.get_caller_identity()
     except ClientError as error:
         problem = error.response["Error"]
         raise SettingsError(
             f"AWS credentials: refused ({problem['Code']}: {problem['Message']}). {HOW_TO_SIGN_IN}"
         ) from None
-    except HTTPClientError as error:
+    except (NotConnected, HTTPClientError) as error:  # before and after a connection was made
         raise SettingsError(f"AWS: cannot be reached to check the credentials ({error}). {HOW_TO_SIGN_IN}") from None
     except BotoCoreError as error:
         raise SettingsError(f"AWS credentials: cannot be used ({error}). {HOW_TO_SIGN_IN}") from None
