@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import tarfile
+import zlib
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,8 @@ from botocore.exceptions import ClientError
 from runner.errors import RunnerError
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
+# What a file that is something else, damaged or cut short makes the readers below raise.
+UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def fetch(s3: Any, uri: str) -> TrainingOutput:
             train_clusters=_clusters(text["assignments-train.csv"]),
             test_clusters=_clusters(text["assignments-test.csv"]),
         )
-    except (ClientError, tarfile.TarError, KeyError, ValueError) as error:
+    except (ClientError, *UNREADABLE) as error:
         raise RunnerError(
             f"{uri}: not what entry_point/kmeans_clustering.py writes ({type(error).__name__}: {error}). "
             "An entry point of your own must write metrics.json and assignments-{train,test}.csv to SM_OUTPUT_DATA_DIR"
