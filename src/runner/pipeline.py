@@ -53,13 +53,18 @@ def run(settings: Settings, environment: MutableMapping[str, str], console: Cons
     with shielded():
         problems = workflow.clean_up()
     if failure is None and problems:
-        failure = RunnerError("\n".join(problems))
-    elif problems:
-        workflow.progress.line("\n".join(problems))
+        failure, problems = RunnerError("\n".join(problems)), []
+    for problem in problems:
+        workflow.progress.line(problem)
     if failure is not None:
         workflow.report.error = "\n".join([str(failure), *problems])
     if not isinstance(failure, SettingsError):  # then nothing was done that a report could tell of
-        workflow.finish()
+        try:
+            workflow.finish()
+        except RunnerError as error:
+            if failure is None:
+                raise
+            workflow.progress.line(str(error))
     if failure is not None:
         raise failure
     return workflow.report
