@@ -9,7 +9,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-DEADLINE_SECONDS = 3600.0  # AWS takes minutes to put an endpoint up or down; it cannot be deleted half-way
+DEADLINE_SECONDS = (
+    3600.0  # for all three: AWS takes minutes to put an endpoint up or down; it cannot be deleted half-way
+)
 ATTEMPTS = 10  # refusals and errors in a row, each after botocore's own retries
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 GONE = "Could not find"
@@ -45,9 +47,10 @@ def remove(sagemaker: Any, name: str, poll_seconds: float, say: Callable[[str], 
     Endpoint first, since it is what costs money. A deletion that is refused does not keep the others from being tried.
     """
     problems: list[str] = []
+    deadline = time.monotonic() + DEADLINE_SECONDS
 
     def gone(resource: _Resource) -> bool:
-        problem = _delete_and_verify(resource, poll_seconds, say)
+        problem = _delete_and_verify(resource, poll_seconds, say, deadline)
         if problem:
             problems.append(f"{resource.what} {name}: {problem}")
         return problem is None
@@ -78,12 +81,13 @@ def remove(sagemaker: Any, name: str, poll_seconds: float, say: Callable[[str], 
     )
 
 
-def _delete_and_verify(resource: _Resource, poll_seconds: float, say: Callable[[str], None]) -> str | None:
+def _delete_and_verify(
+    resource: _Resource, poll_seconds: float, say: Callable[[str], None], deadline: float
+) -> str | None:
     """Ask for the deletion as soon as it is allowed, then look until the resource is gone; returns what went wrong.
 
     An endpoint may change its state between a look and the request, and a connection may fail: both are tried again.
     """
-    deadline = time.monotonic() + DEADLINE_SECONDS
     asked = waiting = False
     errors: list[str] = []
     while time.monotonic() < deadline and len(errors) < ATTEMPTS:
@@ -102,4 +106,4 @@ def _delete_and_verify(resource: _Resource, poll_seconds: float, say: Callable[[
                 return None
             errors.append(str(error))
         time.sleep(poll_seconds)
-    return errors[-1] if errors else f"still there after {DEADLINE_SECONDS:.0f} s"
+    return errors[-1] if errors else "it took too long"

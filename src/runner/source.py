@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import pandas as pd
 from scipy.sparse import csr_matrix
 
 from runner.data import Dataset
@@ -50,6 +49,5 @@ def new_users(settings: Settings, dataset: Dataset, split: Split) -> NewUsers:
     model = new_users_model(dataset, num_groups=settings.num_groups, seed=settings.seed)
     first = int(dataset.ratings["user_id"].max()) + 1
     ratings, _ = draw_users(model, settings.predict_num_users, first)
-    known = pd.Index(split.movies["movie_id"])
-    matrix, users = rows_of(ratings[ratings["movie_id"].isin(known)], split.movies)
+    matrix, users = rows_of(ratings, split.movies)
     return NewUsers(users.tolist(), matrix)
