@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -17,13 +16,12 @@ from platformdirs import user_cache_path, user_state_path
 from emulator.instance import AlreadyRunning, Instance, InstanceFile
 from emulator.private import private_folder
 from emulator.settings import Settings
+from emulator.shell import lines
 
 APP = "sagemaker-rehearsal"
 EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_INTERRUPTED = 1, 3, 130
 STOP_SECONDS = 30.0
 HINT = "No emulator runs. Start it: python -m emulator up"
-# What would decide in place of the emulator what an AWS client of its own, or an unwary program of the user's, does.
-_UNSET = ("AWS_SESSION_TOKEN", "AWS_PROFILE")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +72,7 @@ def _env(instance: InstanceFile, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(running.public()))
         return 0
-    for name, value in running.environment.items():
-        print(f"export {name}={shlex.quote(value)}")
-    print(f"unset {' '.join(_UNSET)}")
+    print("\n".join(lines(running.environment, os.environ)))
     return 0
 
 

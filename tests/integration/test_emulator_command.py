@@ -105,17 +105,18 @@ def test_env_is_for_a_shell(folder: Path) -> None:
     """`eval` of it sets what AWS clients look at, and takes away what would lead them elsewhere."""
     answer = up(folder)
     script = 'eval "$("$0" -m emulator env)"; "$0" -c "import os, json; print(json.dumps(dict(os.environ)))"'
+    foreign = {"AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "x", "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9"}
     shell = subprocess.run(
         ["sh", "-c", script, sys.executable],
-        env={**environment(folder), "AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "x"},
+        env={**environment(folder), **foreign},
         capture_output=True,
         text=True,
         check=True,
     )
     variables = json.loads(shell.stdout)
     assert answer["environment"].items() <= variables.items()
-    assert "AWS_PROFILE" not in variables
-    assert "AWS_SESSION_TOKEN" not in variables
+    assert not foreign.keys() & variables.keys()
+    assert variables["AWS_CONFIG_FILE"] == os.devnull
 
 
 def test_two_ups_at_once_start_one(folder: Path) -> None:
