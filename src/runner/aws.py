@@ -17,6 +17,9 @@ HOW_TO_SIGN_IN = (
     "Sign in first (`aws configure`, `aws sso login`, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), "
     "or rehearse without an account: --mode local"
 )
+HOW_TO_REACH = (
+    "Check the network, region, and AWS_ENDPOINT_URL if it is set, or rehearse without an account: --mode local"
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def check_credentials(region: str) -> None:
             f"AWS credentials: refused ({problem['Code']}: {problem['Message']}). {HOW_TO_SIGN_IN}"
         ) from None
     except (NotConnected, HTTPClientError) as error:  # before and after a connection was made
-        raise SettingsError(f"AWS: cannot be reached to check the credentials ({error}). {HOW_TO_SIGN_IN}") from None
+        raise SettingsError(f"AWS: cannot be reached to check the credentials ({error}). {HOW_TO_REACH}") from None
+    except ValueError as error:  # botocore's word for an endpoint that is no URL
+        raise SettingsError(f"AWS: cannot be reached to check the credentials ({error}). {HOW_TO_REACH}") from None
     except BotoCoreError as error:
         raise SettingsError(f"AWS credentials: cannot be used ({error}). {HOW_TO_SIGN_IN}") from None

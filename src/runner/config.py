@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -144,11 +145,9 @@ def _explain(detail: Any, given: Mapping[str, Given], config: Path, mode: str) -
     )
     if name not in given:
         return f"{name} ({config}, [{mode}]): is not set. Add it there, for example: {written}"
-    what = (
-        detail["msg"]
-        .replace("Input should", "should")
-        .replace("Path does not point to a file", "there is no such file")
-    )
+    what = detail["msg"].replace("Input should", "should")
+    if detail["type"] == "path_not_file":
+        what = "is a folder, or no regular file" if Path(given[name].value).exists() else "there is no such file"
     return f"{name} = {given[name].value!r} ({given[name].source}): {what}. Set it, for example: {written}"
 
 
@@ -165,3 +164,23 @@ def _check_together(settings: Settings, given: Mapping[str, Given]) -> None:
         folder: Path = getattr(settings, name)
         if folder.exists() and not folder.is_dir():
             raise SettingsError(f"{name} ({given[name].source}): {folder} is a file. Name a folder")
+        try:
+            _try_to_write(folder)
+        except OSError as error:
+            raise SettingsError(
+                f"{name} ({given[name].source}): {folder} cannot be written ({error.strerror}). Name another folder"
+            ) from None
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make a folder and a file in it, and leave nothing behind. Raises OSError."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b" ")
+            file.flush()
+    finally:
+        for each in made:
+            if each.exists():
+                each.rmdir()

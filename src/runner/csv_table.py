@@ -61,6 +61,10 @@ def read_header(path: Path) -> list[str]:
         except (csv.Error, EOFError, zlib.error) as error:
             raise _unreadable(path, 1, error) from None
     names = [name.strip() for name in header]
+    if not all(name.replace("\t", "").isprintable() for name in names):
+        raise DataError(
+            f"{path}, row 1: is not a text file (it begins with {', '.join(names)[:20]!r}). Give a CSV file"
+        )
     if not any(names):
         raise DataError(f"{path}, row 1: the file is empty. It must begin with the names of its columns")
     for delimiter, called in ((";", "semicolons"), ("\t", "tabs"), ("::", "double colons")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Workflow:
     progress: Progress
     report: Report
     cleanups: list[Callable[[], None]] = field(default_factory=list)  # to be called in reverse
+    back_end: services.Services = field(init=False)
     clients: aws.Clients = field(init=False)
     learner: SageMakerLearner = field(init=False)
     dataset: Dataset = field(init=False)
@@ -86,16 +88,18 @@ class Workflow:
     held_out: HeldOut = field(init=False)
     users: source.NewUsers = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.back_end = services.choose(self.settings, self.environment)
+
     def run(self) -> None:
         """Every step in order; `clean_up` is due afterwards, whatever happens."""
-        back_end = services.choose(self.settings, self.environment)
-        self.cleanups.append(partial(self.stop, back_end))
-        back_end.start()
+        self.cleanups.append(self.stop)
+        self.back_end.start()
         preload()
         self.prepare()
         with self.matrix_folder():
             files = self.preprocess()
-            self.connect(back_end)
+            self.connect()
             channels = self.upload(files)
         self.cleanups.append(self.remove)
         trained = analysis.Trained(self.split, self.train(channels), self.dataset.scale)
@@ -109,6 +113,9 @@ class Workflow:
     def clean_up(self) -> list[str]:
         """Undo what was made, the last first; one that fails does not keep the others from it. Returns what failed."""
         problems = []
+        if died := self.back_end.died():
+            problems.append(died)
+            self.cleanups = [self.stop]
         for undo in reversed(self.cleanups):
             try:
                 undo()
@@ -153,10 +160,10 @@ class Workflow:
             invoke.check_payload(invoke.dense_rows(self.users.matrix))
             return shards.write_shards(self.split, settings.training_data_path)
 
-    def connect(self, back_end: services.Services) -> None:
+    def connect(self) -> None:
         """Wait for the services, and make the clients."""
         with self.progress.step("connect"):
-            connection = back_end.connect()
+            connection = self.back_end.connect()
             self.report.engine = connection.engine
             self.progress.line(f"engine {connection.engine}: {connection.reason}")
             self.clients = aws.clients(self.settings.region)
@@ -244,6 +251,9 @@ class Workflow:
         """Remove model, endpoint configuration and endpoint, unless the run got through and was told to keep them."""
         name = self.report.run_name
         if self.report.endpoint:
+            body = self.settings.report_dir / summary.BODY
+            body.parent.mkdir(parents=True, exist_ok=True)
+            body.write_bytes(invoke.encode(invoke.dense_rows(self.users.matrix)))
             self.progress.show(Text(summary.kept(name, self.settings)))
             return
         with self.progress.step("remove"):
@@ -253,10 +263,10 @@ class Workflow:
                 raise RunnerError(summary.not_removed(name, removal))
             self.progress.line("endpoint, endpoint configuration and model are gone")
 
-    def stop(self, back_end: services.Services) -> None:
+    def stop(self) -> None:
         """Stop what the run started."""
         with self.progress.step("stop"):
-            back_end.stop(keep=self.report.endpoint is not None)
+            self.back_end.stop(keep=self.report.endpoint is not None)
 
     def finish(self) -> None:
         """Show the table of steps and write the report. Raises RunnerError when it cannot be written."""
@@ -265,7 +275,8 @@ class Workflow:
         try:
             path = self.report.write(self.settings.report_dir)
         except OSError as error:
+            elsewhere = self.report.write(Path(tempfile.mkdtemp(prefix="report-")))
             raise RunnerError(
-                f"report_dir = {self.settings.report_dir}: the report cannot be written: {error}"
+                f"report_dir = {self.settings.report_dir}: the report cannot be written ({error}). It is in {elsewhere}"
             ) from None
         self.progress.line(f"report: {path}")

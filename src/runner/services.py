@@ -42,6 +42,9 @@ class Services(Protocol):
     def connect(self) -> Connection:
         """Wait until it answers. Raises RunnerError when it could not start."""
 
+    def died(self) -> str | None:
+        """What to say when it ended by itself, and all that the run had made with it."""
+
     def stop(self, *, keep: bool) -> None:
         """Stop what was started, unless an endpoint in it is kept; returns when it is gone."""
 
@@ -62,6 +65,9 @@ class CloudServices:
         endpoint = self.environment.get("AWS_ENDPOINT_URL")
         return Connection("aws", f"AWS_ENDPOINT_URL leads to {endpoint}" if endpoint else "SageMaker's own instances")
 
+    def died(self) -> str | None:
+        """AWS does not."""
+
     def stop(self, *, keep: bool) -> None:
         """Nothing to stop."""
 
@@ -81,6 +87,8 @@ def isolate(environment: MutableMapping[str, str], region: str) -> None:
     for name in [each for each in environment if each.startswith("AWS_")]:
         del environment[name]
     environment.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_DEFAULT_REGION=region)
+    # Until the emulator's are known: a client without credentials would ask the machine's own role for some.
+    environment.update(AWS_ACCESS_KEY_ID="none", AWS_SECRET_ACCESS_KEY="none", AWS_EC2_METADATA_DISABLED="true")  # noqa: S106
     direct = {"127.0.0.1", "localhost", *environment.get("NO_PROXY", environment.get("no_proxy", "")).split(",")}
     environment["NO_PROXY"] = environment["no_proxy"] = ",".join(sorted(direct - {""}))
 
@@ -143,6 +151,15 @@ class LocalServices:
             self._running = Connection.parse(line)
         self.environment.update(self._running.environment)
         return self._running
+
+    def died(self) -> str | None:
+        """A private emulator that was killed, say."""
+        if self._child is None or self._child.poll() is None:
+            return None
+        return (
+            f"the emulator ended unexpectedly (exit status {self._child.returncode}); "
+            "its jobs and endpoints ended with it, and nothing of them costs money"
+        )
 
     def stop(self, *, keep: bool) -> None:
         """Stop the emulator if this run started it; returns when it is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from runner.preprocess import Split
 from runner.recommend import ClusterFilms, RatedFilm
 from runner.remove import Removal
 from runner.settings import Settings
+
+BODY = "body.json"  # in report_dir, when the endpoint is kept: the request of the predict step
 
 
 def dataset(data: Dataset) -> Iterator[str]:
@@ -56,7 +59,7 @@ def findings(recommendations: Sequence[Mapping[str, Any]], clusters: Sequence[Cl
     for each in recommendations:
         films = "; ".join(f"{film['title']} ({film['score']:.1f})" for film in each["films"])
         users.add_row(str(each["user"]), str(each["cluster"]), Text(films or "nothing: no similar user liked a film"))
-    films_of = _table("cluster", "users", "best films", "worst films")
+    films_of = _table("cluster", "users", "best films (score)", "worst films (score)")
     for cluster in clusters:
         films_of.add_row(str(cluster.cluster), str(cluster.users), _titles(cluster.best), _titles(cluster.worst))
     return Group("", users, "", films_of, "")
@@ -64,21 +67,22 @@ def findings(recommendations: Sequence[Mapping[str, Any]], clusters: Sequence[Cl
 
 def kept(name: str, settings: Settings) -> str:
     """How to invoke and how to remove an endpoint that was kept: lines for a shell, as they stand."""
-    lines = [f"The endpoint {name} is kept. To invoke it, with a row of ratings in body.json, and to remove it:"]
+    body = str((settings.report_dir / BODY).absolute())
+    lines = [f"The endpoint {name} is kept. To invoke it with the new users' ratings, and to remove it:"]
     if settings.emulator:
         lines.append('    eval "$(python -m emulator env)"')
     else:
         lines.append(f"    export AWS_DEFAULT_REGION={settings.region}")
     python = (
-        "import json, boto3, sagemaker.tensorflow; rows = json.load(open('body.json')); "
+        "import json, sys, boto3, sagemaker.tensorflow; rows = json.load(open(sys.argv[1])); "
         f"print(sagemaker.tensorflow.TensorFlowPredictor('{name}').predict(rows)); "
         f"print(boto3.client('sagemaker-runtime').invoke_endpoint(EndpointName='{name}', "
         "ContentType='application/json', Body=json.dumps(rows))['Body'].read())"
     )
     lines += [
-        f'    python -c "{python}"',
+        f'    python -c "{python}" {shlex.quote(body)}',
         f"    aws sagemaker-runtime invoke-endpoint --endpoint-name {name} --content-type application/json "
-        "--body fileb://body.json answer.json",
+        f"--body fileb://{shlex.quote(body)} answer.json",
         f"    aws sagemaker delete-endpoint --endpoint-name {name}",
         f"    aws sagemaker wait endpoint-deleted --endpoint-name {name}",
         f"    aws sagemaker delete-endpoint-config --endpoint-config-name {name}",
@@ -105,7 +109,7 @@ def not_removed(name: str, removal: Removal) -> str:
 
 
 def _titles(films: Sequence[RatedFilm]) -> Text:
-    return Text("; ".join(f"{film.title} ({film.mean:.1f})" for film in films))
+    return Text("; ".join(f"{film.title} ({film.score:.1f})" for film in films))
 
 
 def _table(*columns: str) -> Table:

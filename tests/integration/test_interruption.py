@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rehearsal import SMALL, Rehearsal, settings
+from rehearsal import SMALL, Rehearsal, processes_of, settings
 
 Rehearse = Callable[..., Rehearsal]
 pytestmark = pytest.mark.timeout(600)
@@ -77,3 +78,14 @@ def test_a_reader_that_is_gone(rehearse: Rehearse) -> None:
     assert run.finish() == 0
     assert run.report["removed"] is True
     run.assert_nothing_left()
+
+
+def test_kill_9_of_the_emulator(rehearse: Rehearse, endless: Path) -> None:
+    """What the run had made ended with it: the run says so at once, without alarm, and leaves nothing."""
+    run = rehearse(**settings(**SMALL, entry_point_script=str(endless)))
+    run.wait_for("training goes on")
+    (emulator,) = (each for each in processes_of(run.folder) if "emulator up" in each)
+    os.kill(int(emulator.split(":")[0]), signal.SIGKILL)
+    assert run.finish() == 1
+    assert "the emulator ended unexpectedly" in run.output
+    assert "delete-endpoint" not in run.output

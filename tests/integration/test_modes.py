@@ -142,3 +142,26 @@ def test_the_users_own_aws_settings_are_out_of_reach_in_local_mode(rehearse: Reh
     run = rehearse(**settings(**SMALL), **theirs)
     assert run.finish() == 0, run.output
     assert run.report["removed"] is True
+
+
+WATCH = """
+import os, sys
+
+def watch(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not arguments[1][0].startswith("127."):
+        with open(os.environ["WATCHED"], "a") as file:
+            file.write(f"{sys.argv}: {arguments[1]}\\n")
+
+sys.addaudithook(watch)
+"""
+
+
+def test_local_mode_talks_to_loopback_only(rehearse: Rehearse, tmp_path: Path) -> None:
+    """No telemetry, no question for the machine's own role (169.254.169.254), no AWS: in the run and the emulator."""
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(WATCH)
+    watched = tmp_path / "watched"
+    variables = {"PYTHONPATH": str(tmp_path / "hook"), "WATCHED": str(watched), "AWS_EC2_METADATA_DISABLED": "false"}
+    run = rehearse(**settings(**SMALL), **variables)
+    assert run.finish() == 0, run.output
+    assert not watched.exists(), watched.read_text()

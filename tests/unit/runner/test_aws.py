@@ -63,7 +63,7 @@ def fake_sts(status: int, body: str) -> Iterator[str]:
 
 def refusal() -> str:
     """What the check says; always with the ways to sign in, and in one line."""
-    with pytest.raises(SettingsError, match=r"Sign in first .* --mode local$") as caught:
+    with pytest.raises(SettingsError, match=r"(Sign in first|Check the network).* --mode local$") as caught:
         check_credentials("us-east-1")
     return str(caught.value)
 
@@ -118,3 +118,10 @@ def test_clients_go_where_the_environment_points(monkeypatch: pytest.MonkeyPatch
     for client in (made.s3, made.sagemaker, made.runtime, made.logs):
         assert (client.meta.endpoint_url, client.meta.region_name) == ("http://127.0.0.1:1", "eu-west-1")
         client.close()
+
+
+@pytest.mark.usefixtures("_credentials")
+def test_an_endpoint_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Botocore's ValueError does not reach the user as a traceback."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    assert refusal().startswith("AWS: cannot be reached to check the credentials (Invalid endpoint: nonsense)")

@@ -73,6 +73,9 @@ def test_paths_of_the_file_are_relative_to_the_file(settings_file: Path) -> None
         ({"REHEARSAL_ENGINE": "podman"}, ("engine", "'auto' or 'venv'")),
         ({"REHEARSAL_SEDE": "1"}, ("sede (environment variable REHEARSAL_SEDE)", "Did you mean REHEARSAL_SEED?")),
         ({"REHEARSAL_MOVIES": "/nowhere.csv"}, ("movies", "/nowhere.csv", "there is no such file")),
+        ({"REHEARSAL_MOVIES": "/"}, ("movies", "is a folder")),
+        ({"REHEARSAL_REPORT_DIR": "/proc/x"}, ("report_dir", "REHEARSAL_REPORT_DIR", "/proc/x cannot be written")),
+        ({"REHEARSAL_TRAINING_DATA_PATH": "/proc/x/y"}, ("training_data_path", "cannot be written")),
         ({"REHEARSAL_TRAIN_INSTANCE_TYPE": "m5.xlarge"}, ("train_instance_type", "ml.m5.xlarge")),
         ({"REHEARSAL_NUM_CLUSTERS": "nan"}, ("num_clusters = 'nan'",)),
     ],
@@ -165,3 +168,9 @@ def test_every_setting_is_explained() -> None:
     """docs/settings.md names each setting."""
     text = (ROOT / "docs" / "settings.md").read_text()
     assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
+
+
+def test_trying_a_folder_leaves_nothing_behind(local: list[str], tmp_path: Path) -> None:
+    """A run that ends before it starts leaves no empty folders."""
+    config.load([*local, "--report-dir", str(tmp_path / "a" / "b")], {})
+    assert list(tmp_path.iterdir()) == []

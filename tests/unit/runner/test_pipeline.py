@@ -32,6 +32,7 @@ class FakeServices:
 
     errors: dict[str, BaseException] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    death: str | None = None
 
     def start(self) -> None:
         """Starts nothing."""
@@ -41,6 +42,10 @@ class FakeServices:
         """Connects to nothing."""
         self._call("connect")
         return services.Connection("none", "a test")
+
+    def died(self) -> str | None:
+        """What a test says."""
+        return self.death
 
     def stop(self, *, keep: bool) -> None:
         """Stops nothing."""
@@ -131,6 +136,15 @@ def test_clean_up_goes_on_where_one_fails(settings: Settings) -> None:
     ]
     assert workflow.clean_up() == ["no network", "not removed"]
     assert undone == ["third", "second", "first"]
+
+
+def test_a_back_end_that_died_needs_no_removal(settings: Settings, back_end: FakeServices) -> None:
+    """What ran in it ended with it: nothing is asked of a dead port, and no false alarm of costs is given."""
+    back_end.death = "the emulator ended unexpectedly"
+    workflow = pipeline.Workflow(settings, {}, Progress(screen()), Report("local", "run"))
+    workflow.cleanups += [workflow.stop, broken(AssertionError("asked a dead port"))]
+    assert workflow.clean_up() == ["the emulator ended unexpectedly"]
+    assert back_end.calls == ["stop keep=False"]
 
 
 def test_neither_the_cause_nor_the_clean_ups_error_is_lost(settings: Settings, back_end: FakeServices) -> None:

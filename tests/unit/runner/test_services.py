@@ -115,13 +115,16 @@ def local(environment: dict[str, str] | None = None, *, engine: str = "auto", ke
 
 
 def test_the_users_own_aws_settings_are_out_of_reach() -> None:
-    """Credentials, profile and endpoint are gone, and the files that hold others are empty ones."""
+    """Credentials, profile and endpoint are gone, the files of others are empty ones, and no role is asked for."""
     environment = {"AWS_PROFILE": "work", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL_S3": "http://x", "HOME": "/h"}
     isolate(environment, "eu-west-1")
     assert {name: value for name, value in environment.items() if name.startswith("AWS_")} == {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_EC2_METADATA_DISABLED": "true",
     }
     assert environment["HOME"] == "/h"
 

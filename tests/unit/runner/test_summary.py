@@ -119,6 +119,6 @@ def test_titles_are_shown_as_they_are() -> None:
     screen = io.StringIO()
     Console(file=screen, width=120).print(summary.findings(found, clusters))
     shown = screen.getvalue()
-    assert "[REC] (7.2)" in shown
+    assert "[REC] (7.0)" in shown
     assert "[bold] (8.0)" in shown
     assert "nothing: no similar user liked a film" in shown
