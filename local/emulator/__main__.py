@@ -14,6 +14,16 @@ from pathlib import Path
 from platformdirs import user_cache_path, user_state_path
 
 from emulator.instance import AlreadyRunning, Instance, InstanceFile
+from emulator.options import (
+    OptionUnusable,
+    check_record,
+    check_s3_endpoint,
+    check_state_dir,
+    differences,
+    given,
+    port,
+    region,
+)
 from emulator.private import private_folder
 from emulator.settings import Settings
 from emulator.shell import lines
@@ -48,9 +58,10 @@ def _parser() -> argparse.ArgumentParser:
         "--private": "for the parent process alone: known to nobody else, ends with its stdin, leaves nothing",
     }.items():
         up.add_argument(flag, action="store_true", help=text)
-    up.add_argument("--port", type=int, default=0, metavar="N", help="default: any free one")
-    up.add_argument("--engine", default="auto", choices=["auto", "venv"], help="runs the containers (default: auto)")
-    up.add_argument("--region", default="us-east-1", help="the region that it is (default: us-east-1)")
+    # No defaults here: an emulator that runs already is held against what was asked for, and nothing else.
+    up.add_argument("--port", type=port, metavar="N", help="default: any free one")
+    up.add_argument("--engine", choices=["auto", "venv"], help="runs the containers (default: auto)")
+    up.add_argument("--region", type=region, help=f"the region that it is (default: {Settings.region})")
     up.add_argument("--state-dir", type=Path, metavar="DIR", help="where jobs, endpoints and objects are kept")
     up.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
     up.add_argument("--record", type=Path, metavar="FILE", help="append every request, as a line of JSON")
@@ -107,11 +118,13 @@ def _down(instance: InstanceFile) -> int:
 def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
     running = instance.wait_until_ready()
     if running is not None:
-        print(f"An emulator runs already.\n{running.describe()}")
-        return 0
+        return _runs_already(options, running)
+    if not _usable(options):
+        return EXIT_FAILED
     from emulator.detached import StartFailed, start
 
-    arguments = [sys.executable, "-m", "emulator", "up", "--foreground", *_forwarded(options)]
+    forwarded = [part for pair in given(options).items() for part in pair]
+    arguments = [sys.executable, "-m", "emulator", "up", "--foreground", *forwarded]
     log = user_state_path(APP, ensure_exists=True) / "emulator.log"
     try:
         start(arguments, log, _report)
@@ -123,7 +136,8 @@ def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
         if running is None:
             print(f"The emulator did not start: {error}", file=sys.stderr)
             return EXIT_FAILED
-    running = running or instance.read()
+        return _runs_already(options, running)
+    running = instance.read()
     if running is None:
         print(f"The emulator ended at once; its log: {log}", file=sys.stderr)
         return EXIT_FAILED
@@ -131,13 +145,31 @@ def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
     return 0
 
 
-def _forwarded(options: argparse.Namespace) -> list[str]:
-    forwarded = ["--port", str(options.port), "--engine", options.engine, "--region", options.region]
-    for name in ("state_dir", "images", "record", "s3_endpoint"):
-        value = getattr(options, name)
-        if value is not None:
-            forwarded += [f"--{name.replace('_', '-')}", str(value if name == "s3_endpoint" else value.absolute())]
-    return forwarded
+def _runs_already(options: argparse.Namespace, running: Instance) -> int:
+    missing = differences(given(options), running.options())
+    if missing:
+        print(
+            f"An emulator runs already, without {', '.join(missing)}. Stop it first (python -m emulator down), or use it "
+            "as it is (python -m emulator up, without these options).",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    print(f"An emulator runs already.\n{running.describe()}")
+    return 0
+
+
+def _usable(options: argparse.Namespace) -> bool:
+    try:
+        if options.s3_endpoint is not None:
+            check_s3_endpoint(options.s3_endpoint)
+        if options.state_dir is not None and not options.private:
+            check_state_dir(options.state_dir)
+        if options.record is not None:
+            check_record(options.record)
+    except OptionUnusable as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def _foreground(options: argparse.Namespace, instance: InstanceFile) -> int:
@@ -145,6 +177,8 @@ def _foreground(options: argparse.Namespace, instance: InstanceFile) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     _forget_aws_settings()
+    if not _usable(options):
+        return EXIT_FAILED
     if not options.private:
         try:
             instance.acquire()
@@ -180,9 +214,9 @@ def _settings(options: argparse.Namespace, state: Path) -> Settings:
         cache_dir=user_cache_path(APP) / "environments",
         source_root=source_root,
         images=(options.images or source_root / "docker" / "images.toml").absolute(),
-        region=options.region,
-        port=options.port,
-        engine=options.engine,
+        region=options.region or Settings.region,
+        port=options.port or Settings.port,
+        engine=options.engine or Settings.engine,
         record=options.record.absolute() if options.record else None,
         s3_endpoint=options.s3_endpoint,
     )

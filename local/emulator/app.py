@@ -146,6 +146,9 @@ class Emulator:
             version=version("sagemaker-rehearsal"),
             started=clock.now().isoformat(),
             state_dir=str(settings.state_dir),
+            images=str(settings.images),
+            record=str(settings.record) if settings.record else None,
+            s3_endpoint=settings.s3_endpoint,
         )
 
     def interrupt(self) -> None:

@@ -32,6 +32,21 @@ class Instance:
     version: str
     started: str  # ISO 8601, UTC
     state_dir: str
+    images: str = ""
+    record: str | None = None
+    s3_endpoint: str | None = None
+
+    def options(self) -> dict[str, str | None]:
+        """What it was started with, by the flags of `up`."""
+        return {
+            "--port": self.environment["AWS_ENDPOINT_URL"].rpartition(":")[2],
+            "--engine": self.engine,
+            "--region": self.environment["AWS_REGION"],
+            "--state-dir": self.state_dir,
+            "--images": self.images,
+            "--record": self.record,
+            "--s3-endpoint": self.s3_endpoint,
+        }
 
     def public(self) -> dict[str, Any]:
         """What `env --json` prints."""

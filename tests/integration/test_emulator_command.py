@@ -95,10 +95,43 @@ def test_up_env_status_down(folder: Path) -> None:
     assert "runs already" in again.stdout
     assert json.loads(run(folder, "env", "--json").stdout) == answer
 
+    same = run(folder, "up", "--region", "eu-central-1", "--images", str(folder / "images.toml"), "--port", "0")
+    assert (same.returncode, "runs already" in same.stdout) == (0, True)
+    other = run(folder, "up", "--region", "us-east-1", "--record", str(folder / "r"), "--engine", "venv")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "--region us-east-1 (it has eu-central-1), --record" in other.stderr
+    assert not (folder / "r").exists()
+
     assert run(folder, "down").returncode == 0
     assert run(folder, "status").returncode == 3
     assert not instance_file(folder).exists()
     assert processes_of(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "status"),
+    [
+        ("--port", "99999", 2),
+        ("--region", "nowhere", 2),
+        ("--s3-endpoint", "nonsense", 1),
+        ("--s3-endpoint", "http://127.0.0.1:9", 1),
+        ("--record", "/nonexistent/r.jsonl", 1),
+        ("--state-dir", "/dev/null/state", 1),
+    ],
+)
+@pytest.mark.parametrize("how", [(), ("--foreground",)])
+def test_an_option_that_cannot_work_is_named(
+    folder: Path, how: tuple[str, ...], option: str, value: str, status: int
+) -> None:
+    """In the last line, without a traceback; nothing is started."""
+    started = run(folder, "up", *how, option, value)
+    assert (started.returncode, started.stdout) == (status, "")
+    lines = started.stderr.splitlines()
+    assert option in lines[-1]
+    assert value in lines[-1]
+    if status == 1:
+        assert len(lines) == 1
+    assert run(folder, "status").returncode == 3
 
 
 def test_env_is_for_a_shell(folder: Path) -> None:
