@@ -12,8 +12,8 @@ from emulator.lifecycle.ports import LogStream
 
 
 def host_names(count: int) -> tuple[str, ...]:
-    """The names that SageMaker gives the hosts of a job: algo-1, algo-2 and so on."""
-    return tuple(f"algo-{number}" for number in range(1, count + 1))
+    """The names that SageMaker gives the hosts of a job, algo-1, algo-2 and so on; sorted as text, as it sorts them."""
+    return tuple(sorted(f"algo-{number}" for number in range(1, count + 1)))
 
 
 @dataclass
