@@ -126,11 +126,12 @@ class TrainingRun:
 
     def _watch(self, job: Resource) -> TrainingHost | None:
         """Until all hosts have ended: by themselves, or because one failed, the time is over or the job is stopped."""
+        services = self._services
+        began = services.clock.monotonic()
         followers = Followers(self._hosts, self._metrics_reader(job), self._wake)
         limit = job.document.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME)
-        if not self._services.clock.wait(self._wake, limit):
+        if not services.clock.wait(self._wake, began + limit - services.clock.monotonic()):
             self._timed_out = True
-        services = self._services
         grace = services.training_grace_seconds
         if followers.first_failed:
             grace = services.peer_grace_seconds
