@@ -1,7 +1,8 @@
 """Cluster users by their ratings on SageMaker: trains TensorFlow's canned KMeansClustering, evaluates and exports it.
 
 Stands alone (it is longer than our modules for that reason): SageMaker runs it in script mode, it imports nothing of
-the project, and takes its paths from `SM_*` variables or arguments only.
+the project, and takes its paths from `SM_*` variables or arguments only. A job of several hosts needs the module
+`several_hosts` beside it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
-from tensorflow.python.ops import gen_clustering_ops  # the canned estimator's own operations
+from tensorflow.python.ops import clustering_ops, gen_clustering_ops  # what the canned estimator is made of
+
+if TYPE_CHECKING:
+    from several_hosts import Hosts
 
 COSINE = "cosine"
 SQUARED_EUCLIDEAN = "squared_euclidean"
@@ -271,13 +275,27 @@ class FinalCheckpointHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  #
         self._saver.save(session, self._path, global_step=step, write_meta_graph=False)
 
 
-def train(model_dir: str, training_dir: str, params: Mapping[str, Any]) -> tuple[Any, ConvergenceHook]:
+class RunConfig(tf.estimator.RunConfig):  # type: ignore[misc]  # TensorFlow has no types
+    """A configuration that may name the server whose sessions train; without, they are local."""
+
+    target = ""
+
+    @property
+    def master(self) -> str:
+        """What a session connects to."""
+        return self.target
+
+
+def train(
+    model_dir: str, training_dir: str, params: Mapping[str, Any], hosts: Hosts | None = None
+) -> tuple[Any, ConvergenceHook]:
     """Train to convergence or `max_iterations` in one call of the estimator; its checkpoint goes to `model_dir`.
 
     The estimator's periodic checkpoints and summaries are off: they cost many times the training itself.
+    Mini-batches are trained on one host, also where there are several: their steps follow one another.
     Returns the estimator and the hook, which knows `iterations` and `converged`.
     """
-    run_config = tf.estimator.RunConfig(
+    run_config = RunConfig(
         model_dir=model_dir,
         tf_random_seed=params["seed"],
         # The estimator's mini-batch step reads and adds to its counts without an order between the two. One thread
@@ -292,12 +310,127 @@ def train(model_dir: str, training_dir: str, params: Mapping[str, Any]) -> tuple
     steps = -(-rows // params["batch_size"]) if params["use_mini_batch"] else 1
     convergence = ConvergenceHook(params["tolerance"], steps)
     estimator = estimator_fn(run_config, params)
-    estimator.train(
-        partial(train_input_fn, training_dir, params),
+    trained, input_fn = estimator, partial(train_input_fn, training_dir, params)
+    if hosts and not params["use_mini_batch"]:
+        trained, input_fn = across_hosts(hosts, estimator, input_fn, params)
+    trained.train(
+        input_fn,
         hooks=[convergence, FinalCheckpointHook(model_dir)],
         steps=params["max_iterations"] * steps,
     )
     return estimator, convergence
+
+
+# --- training on several hosts ---------------------------------------------------------------------------------------
+
+
+class InitializeHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  # TensorFlow has no types
+    """Set the initial centres."""
+
+    def __init__(self, operation: tf.Operation) -> None:
+        self._operation = operation
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Once, before the first step."""
+        del coord
+        session.run(self._operation)
+
+
+def initial_centres(estimator: Any, input_fn: Any, params: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    """Choose the initial centres as one host does: by the canned estimator's own graph, over all rows, here."""
+    with tf.Graph().as_default():
+        tf.compat.v1.set_random_seed(params["seed"])
+        tf.compat.v1.train.create_global_step()
+        iterator = tf.compat.v1.data.make_initializable_iterator(input_fn())
+        spec = estimator.model_fn(iterator.get_next(), None, tf.estimator.ModeKeys.TRAIN, estimator.config)
+        (centres,) = (v for v in tf.compat.v1.global_variables() if v.op.name == clustering_ops.CLUSTERS_VAR_NAME)
+        with tf.compat.v1.Session(config=estimator.config.session_config) as session:
+            session.run([tf.compat.v1.global_variables_initializer(), iterator.initializer])
+            for hook in spec.training_hooks:
+                hook.after_create_session(session, None)
+            chosen: np.ndarray[Any, Any] = session.run(centres)
+    return chosen
+
+
+def across_hosts(hosts: Hosts, estimator: Any, input_fn: Any, params: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Make of the canned estimator one that trains on the rows of all hosts, each where it lies, and its input.
+
+    The graph is the canned estimator's (`clustering_ops.KMeans`), which takes a list of inputs; the estimator itself
+    gives it one only. Each host finds the nearest centres of its rows and adds up the rows of each cluster; what
+    crosses the network in an iteration are the centres, and those sums, counts and losses.
+    """
+    start = initial_centres(estimator, input_fn, params)
+    counts = hosts.count_rows()
+    print(f"Rows to train on, by host: {', '.join(map(str, counts))}", flush=True)
+
+    def model_fn(features: Any, mode: str) -> tf.estimator.EstimatorSpec:
+        with tf.device(hosts.cluster.device(0)):
+            _, _, distances, _, initialize, update = clustering_ops.KMeans(
+                features,
+                params["num_clusters"],
+                start,
+                params["distance_metric"],
+                random_seed=params["seed"],
+            ).training_graph()
+            losses = []
+            for shard, distance in zip(features, distances, strict=True):
+                with tf.compat.v1.colocate_with(shard, ignore_existing=True):
+                    losses.append(tf.reduce_sum(distance))
+            loss = tf.add_n(losses)
+            step = tf.compat.v1.assign_add(tf.compat.v1.train.get_global_step(), 1)
+            with tf.control_dependencies([update, step]):
+                train_op = tf.identity(loss)
+        return tf.estimator.EstimatorSpec(
+            mode, loss=loss, train_op=train_op, training_hooks=[InitializeHook(initialize)]
+        )
+
+    config = estimator.config.replace()
+    config.target = hosts.target
+    return tf.estimator.Estimator(model_fn, config=config), lambda: (hosts.rows(counts, params["num_movies"]), None)
+
+
+def rows_of_host(channel_dir: str, params: Mapping[str, Any], hosts: Hosts, sharded: bool) -> np.ndarray[Any, Any]:
+    """Read the rows that this host trains on, float32 [rows, movies]: its shards', or its part of all, in row order."""
+    if sharded and not any(Path(channel_dir).glob("*.npz")):
+        return np.zeros((0, 0), np.float32)
+    ratings = training_rows(read_matrix(channel_dir), params["distance_metric"])
+    count, index, rows = len(hosts.cluster.addresses), hosts.cluster.index, ratings.shape[0]
+    part = ratings if sharded else ratings[rows * index // count : rows * (index + 1) // count]
+    dense: np.ndarray[Any, Any] = part.toarray()
+    return dense
+
+
+def run_on_hosts(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+    """Run this host's part of a job of several: the first one's, which ends with all results, or another's.
+
+    Raises InputError, and HostLost when another host cannot be reached.
+    """
+    from several_hosts import Hosts, cluster_of, end_process, sharded_channels
+
+    hosts = Hosts(cluster_of(environment), end_process)
+    channels = {name: path for name in ("train", "test") if (path := getattr(options, name))}
+    sharded = {name: channels[name] for name in sharded_channels(environment) if name in channels}
+    hosts.meet()
+    params = vars(options)
+    if not hosts.cluster.is_first:
+        hosts.give_files(sharded)
+        if not options.use_mini_batch:
+            hosts.place(rows_of_host(options.train, params, hosts, "train" in sharded))
+        print(f"This host trains for the first one, {hosts.cluster.addresses[0]}", flush=True)
+        hosts.serve()
+        return
+    with tempfile.TemporaryDirectory(prefix="kmeans-channels-") as folder:
+        if not options.use_mini_batch:
+            hosts.place(rows_of_host(options.train, params, hosts, "train" in sharded))
+        # All shards of a channel in one folder, so that what follows is what one host does.
+        together = {name: Path(folder, name) for name in sharded}
+        for name, path in together.items():
+            path.mkdir()
+            for shard in Path(sharded[name]).glob("*.npz"):
+                (path / shard.name).symlink_to(shard)
+        hosts.take_files(together)
+        run(argparse.Namespace(**{**params, **{name: str(path) for name, path in together.items()}}), hosts)
+    hosts.release()
 
 
 # --- evaluation and export -------------------------------------------------------------------------------------------
@@ -433,7 +566,7 @@ def parse_arguments(arguments: Sequence[str], environment: Mapping[str, str]) ->
     return options
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace, hosts: Hosts | None = None) -> dict[str, Any]:
     """Train, evaluate, export, and write the metrics (as JSON, and as lines for MetricDefinitions); return them.
 
     Raises InputError with a one-line message when the data does not fit the hyperparameters.
@@ -456,7 +589,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kmeans-") as checkpoints:
-        estimator, training = train(checkpoints, options.train, params)
+        estimator, training = train(checkpoints, options.train, params, hosts)
         trained = time.monotonic()
         model = served(estimator, params)
         on_train, *on_test = evaluate(model, [path for path in (options.train, options.test) if path], params)
@@ -494,12 +627,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the script; return its exit status: 0 done, 1 wrong input (one line on stderr says what)."""
     # What TensorFlow says of its own future says nothing to the reader of a job's log.
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-    hosts = json.loads(environment.get("SM_HOSTS", "[]"))
-    if hosts and environment.get("SM_CURRENT_HOST", hosts[0]) != hosts[0]:
-        print(f"Training runs on the first host, {hosts[0]}; nothing to do on this one", flush=True)
-        return 0
     try:
-        run(parse_arguments(arguments, environment))
+        options = parse_arguments(arguments, environment)
+        if len(json.loads(environment.get("SM_HOSTS", "[]"))) > 1:
+            run_on_hosts(options, environment)
+        else:
+            run(options)
     except InputError as error:
         # Without the traceback, so that the job's FailureReason is this line.
         print(f"ValueError: {error}", file=sys.stderr, flush=True)
@@ -516,4 +649,6 @@ def _stop(signal_number: int, frame: object) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(main(sys.argv[1:], os.environ))
+    environment = dict(os.environ)
+    os.environ.pop("TF_CONFIG", None)  # the estimator would take it for one of parameter servers
+    sys.exit(main(sys.argv[1:], environment))

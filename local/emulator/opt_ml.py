@@ -76,6 +76,39 @@ def pack(folder: Path) -> Path:
     return archive
 
 
+def merge(folders: Sequence[Path]) -> Path:
+    """Move what is in the other hosts' folders into the first host's, and return that.
+
+    SageMaker makes one archive of what all hosts leave, and asks for different names ("How Amazon SageMaker processes
+    training output"); of equal names the first host's stays, where both are folders their contents are merged.
+    """
+    first, *others = folders
+    for other in others:
+        if other.is_dir():
+            first.mkdir(parents=True, exist_ok=True)
+            _move_into(first, other, other.resolve())
+    return first
+
+
+def _move_into(target: Path, source: Path, root: Path) -> None:
+    for path in sorted(source.iterdir()):
+        moved = target / path.name
+        if path.is_symlink():
+            if not os.path.lexists(moved):
+                # From where it is now a relative link would lead elsewhere, and an absolute one out of the new root.
+                leads = path.resolve()
+                inside = leads.is_relative_to(root)
+                moved.symlink_to(os.path.relpath(leads, path.parent.resolve()) if inside else leads)
+        elif path.is_dir():
+            if not os.path.lexists(moved):
+                moved.mkdir()
+                shutil.copymode(path, moved)
+            if moved.is_dir() and not moved.is_symlink():
+                _move_into(moved, path, root)
+        elif not os.path.lexists(moved):
+            path.rename(moved)
+
+
 def write_serving_tree(base: Path, archive: Path | None) -> None:
     """Make model/ below `base`, with what is in the archive (a .tar.gz). Raises BadArchive."""
     model = base / "model"

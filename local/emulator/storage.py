@@ -17,13 +17,13 @@ class S3Storage:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def download_channel(self, channel: Mapping[str, Any], destination: Path) -> None:
-        """Fill the folder with the data of an element of InputDataConfig. Raises StorageError.
+    def download_channel(self, channel: Mapping[str, Any], destination: Path, host: int = 0, hosts: int = 1) -> None:
+        """Fill the folder with what this host gets of an element of InputDataConfig. Raises StorageError.
 
         FastFile is served as File: a program that opens files by their names sees no difference.
         """
         try:
-            channels.download(self._client, {**channel, "InputMode": "File"}, destination)
+            channels.download(self._client, {**channel, "InputMode": "File"}, destination, channels.Share(host, hosts))
         except (channels.TransferFailed, NotImplementedHere) as error:
             raise StorageError(str(error)) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ logger = logging.getLogger("sagemaker_tensorflow_container.training")
 
 MIRRORED = "sagemaker_multi_worker_mirrored_strategy_enabled"
 MIRRORED_PORT = 8890
+# JSON, {"algo-1": "127.0.0.1:40001", …}: set by an engine that cannot make the names of the hosts resolve.
+ADDRESSES_VARIABLE = "SAGEMAKER_REHEARSAL_HOSTS"
 NOT_IMPLEMENTED = (
     "sagemaker_mpi_enabled",
     "sagemaker_parameter_server_enabled",
@@ -42,17 +45,25 @@ def prepare(environment: TrainingEnvironment) -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "1",
         "S3_USE_HTTPS": "1",
     }
+    addresses = json.loads(environment.variables.get(ADDRESSES_VARIABLE, "{}"))
     if environment.hyperparameters.framework.get(MIRRORED):
         workers = environment.distribution_hosts
-        index = workers.index(environment.resources["current_host"])
-        added["TF_CONFIG"] = json.dumps(
-            {
-                "cluster": {"worker": [f"{host}:{MIRRORED_PORT}" for host in workers]},
-                "environment": "cloud",
-                "task": {"index": index, "type": "worker"},
-            }
-        )
+        ports = {host: f"{host}:{MIRRORED_PORT}" for host in workers}
+        added["TF_CONFIG"] = _tf_config(workers, {**ports, **addresses}, environment)
+    elif addresses:
+        # The image leaves this to the script, which knows the hosts' names. Where those lead nowhere it is told here.
+        added["TF_CONFIG"] = _tf_config(environment.hosts, addresses, environment)
     return added
+
+
+def _tf_config(workers: list[str], addresses: Mapping[str, str], environment: TrainingEnvironment) -> str:
+    """Write TF_CONFIG as the image does."""
+    config = {
+        "cluster": {"worker": [addresses[host] for host in workers]},
+        "environment": "cloud",
+        "task": {"index": workers.index(environment.resources["current_host"]), "type": "worker"},
+    }
+    return json.dumps(config)
 
 
 def _s3_region(environment: TrainingEnvironment) -> str:

@@ -46,8 +46,7 @@ class Settings(BaseModel):
     num_restarts: Count = Field(examples=[10])
     distance_metric: Literal["cosine", "squared_euclidean"] = Field(examples=["cosine"])
     train_instance_type: str = Field(pattern=INSTANCE_TYPE, examples=["ml.m5.xlarge"])
-    # The entry point trains on one host; others would be paid for and idle.
-    train_instance_count: Annotated[int, Field(ge=1, le=1)] = Field(examples=[1])
+    train_instance_count: Count = Field(examples=[1])
     max_runtime_seconds: Count = Field(examples=[3600])
 
     deploy_instance_type: str = Field(pattern=INSTANCE_TYPE, examples=["ml.m5.xlarge"])

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -183,3 +183,14 @@ def test_no_leftovers_of_the_living(engine: Engine, work: Callable[[str], Work])
     assert engine.remove_leftovers() == []
     assert container.alive()
     container.stop(10)
+
+
+def test_a_network_joins_the_hosts_of_a_job(engine: Engine, work: Callable[[str], Work]) -> None:
+    """Hosts start in it, and it can be closed after them, twice as well; another job's is another one."""
+    network, other = (engine.connect(f"training-job/{name}", ["algo-1", "algo-2"]) for name in "ab")
+    assert network is not other
+    for host in ("algo-1", "algo-2"):
+        container = engine.start(replace(work("prints"), name=f"training-job/a/{host}", host=host, network=network))
+        assert list(container.events())[-1] == Exited(0)
+    for joined in (network, network, other):
+        joined.close()

@@ -144,6 +144,39 @@ def test_several_jobs_run_at_the_same_time(emulated: Emulated, data: str) -> Non
         assert log_lines(emulated, GROUP, f"{name}/algo-1-") == ["words: hello world", "line 0", "[test] words=2;"]
 
 
+def test_a_job_on_two_hosts_shares_its_data_and_makes_one_archive(emulated: Emulated, data: str) -> None:
+    """Each host has its share of the objects and a log stream; of files with one name the first host's is kept."""
+    sagemaker, name = emulated.client("sagemaker"), unique("two")
+    request = job_request(name, data)
+    request["ResourceConfig"]["InstanceCount"] = 2
+    request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
+    sagemaker.create_training_job(**request)
+    job = wait_for_job(sagemaker, name)
+    assert job["ResourceConfig"]["InstanceCount"] == 2
+    assert log_lines(emulated, GROUP, f"{name}/algo-1-") == ["words: hello", "[test] words=1;"]
+    assert log_lines(emulated, GROUP, f"{name}/algo-2-") == ["words: world", "[test] words=1;"]
+    key = job["ModelArtifacts"]["S3ModelArtifacts"].split("/", 3)[3]
+    body = emulated.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        assert archive.getnames() == ["words.json"]
+        member = archive.extractfile("words.json")
+        assert member is not None
+        assert json.load(member) == ["hello"]
+
+
+def test_a_host_that_fails_ends_the_job(emulated: Emulated, data: str) -> None:
+    """The other host's process, which would go on for ever, is stopped; the reason is that of the one that failed."""
+    sagemaker, name = emulated.client("sagemaker"), unique("half")
+    request = job_request(name, data, hang="politely", fail="ErrorMessage: no luck", only="algo-2")
+    request["ResourceConfig"]["InstanceCount"] = 2
+    sagemaker.create_training_job(**request)
+    with pytest.raises(WaiterError):
+        wait_for_job(sagemaker, name)
+    job = sagemaker.describe_training_job(TrainingJobName=name)
+    assert job["FailureReason"] == "AlgorithmError: ExecuteUserScriptError:\nErrorMessage: no luck, exit code: 1"
+    assert processes_of(Path(f"training-job-{name}")) == []
+
+
 def test_nothing_is_left_of_the_jobs(emulated: Emulated, data: str) -> None:
     """No folder of a job is left once it has ended."""
     folders = list(Path(emulated.folder / "tmp").glob("*/work/*"))

@@ -57,6 +57,23 @@ def test_generated_data_from_start_to_report(rehearse: Rehearse, tmp_path: Path)
     run.assert_nothing_left()
 
 
+def test_two_hosts_train_what_one_trains(rehearse: Rehearse) -> None:
+    """train_instance_count=2: the same iterations, clusters and answers, but for rounding."""
+    reports = []
+    for hosts in ("1", "2"):
+        run = rehearse(**settings(**SMALL, train_instance_count=hosts))
+        assert run.finish() == 0, run.output
+        run.assert_nothing_left()
+        reports.append(run.report)
+    assert "Rows to train on, by host: 80, 80" in run.output
+    one, two = (report["training"]["metrics"] for report in reports)
+    assert {key: two[key] for key in ("iterations", "converged", "cluster_sizes")} == {
+        key: one[key] for key in ("iterations", "converged", "cluster_sizes")
+    }
+    assert two["train_inertia"] == pytest.approx(one["train_inertia"], rel=1e-5)
+    assert reports[0]["invocations"]["boto3"] == reports[1]["invocations"]["boto3"]
+
+
 @pytest.mark.skipif(not MOVIELENS.exists(), reason="../shared/data/ml-latest-small is not there")
 def test_movielens_from_start_to_report(rehearse: Rehearse) -> None:
     """Real films and ratings, joined through links.csv: what is dropped is counted, and the global mean is beaten."""

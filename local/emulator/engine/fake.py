@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
@@ -25,6 +25,7 @@ class History:
     address: str = ""
     act: Callable[[Work], None] = field(default=_do_nothing)  # its work: writes a model, say; before the lines
     fails_to_start: str = ""  # the reason
+    on: Mapping[str, History] = field(default_factory=dict)  # what it does instead on the hosts of these names
 
 
 class FakeContainer:
@@ -70,14 +71,27 @@ class FakeContainer:
                 self._ended.set()
 
 
+class FakeNetwork:
+    """Joins nothing; knows who asked, and whether it was closed."""
+
+    def __init__(self, name: str, hosts: Sequence[str]) -> None:
+        self.name, self.hosts = name, tuple(hosts)
+        self.closed = False
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
 class FakeEngine:
-    """Runs what its script says: a history an image URI. `started` and `prepared` tell what was asked of it."""
+    """Runs what its script says: a history an image URI. `started`, `prepared` and `networks` tell what was asked."""
 
     def __init__(self, script: Mapping[str, History], leftovers: tuple[str, ...] = ()) -> None:
         self._script = script
         self._leftovers = list(leftovers)
         self.prepared: list[str] = []
         self.started: list[FakeContainer] = []
+        self.networks: list[FakeNetwork] = []
 
     @property
     def name(self) -> str:
@@ -89,9 +103,15 @@ class FakeEngine:
         self._history(image)
         self.prepared.append(image)
 
+    def connect(self, name: str, hosts: Sequence[str]) -> FakeNetwork:
+        """A network that joins nothing."""
+        self.networks.append(FakeNetwork(name, hosts))
+        return self.networks[-1]
+
     def start(self, work: Work) -> FakeContainer:
         """Start its history. Raises ImageNotFound or StartFailed."""
         history = self._history(work.image)
+        history = history.on.get(work.host, history)
         if history.fails_to_start:
             raise StartFailed(f"{work.name}: {history.fails_to_start}")
         container = FakeContainer(work, history)

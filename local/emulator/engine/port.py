@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -18,6 +18,13 @@ class StartFailed(Exception):
     """The image is there, but its container could not be started; the message says why."""
 
 
+class Network(Protocol):
+    """Joins the hosts of one job, so that each reaches the others."""
+
+    def close(self) -> None:
+        """Take it away, after all that ran in it has ended. Idempotent."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One container to run."""
@@ -28,6 +35,7 @@ class Work:
     base_dir: Path  # the tree that is /opt/ml to the container
     host: str = "algo-1"  # the container's own host name
     environment: Mapping[str, str] = field(default_factory=dict)
+    network: Network | None = None  # of this very engine: where `host` is its name among the job's hosts
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,9 @@ class Engine(Protocol):
 
     def prepare(self, image: str) -> None:
         """Make the image ready (build or pull; a second call finds it done). Raises ImageNotFound."""
+
+    def connect(self, name: str, hosts: Sequence[str]) -> Network:
+        """Make the network of a job's hosts. `name` is unique among all that runs. Raises StartFailed."""
 
     def start(self, work: Work) -> Container:
         """Start it. Raises ImageNotFound or StartFailed."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from emulator.engine.inherited import inherited
 from emulator.engine.lines import Lines
+from emulator.engine.loopback import LoopbackNetwork
 from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
 from emulator.engine.ports import free_port
 from emulator.engine.processes import Processes, Program
@@ -105,6 +106,13 @@ class VenvEngine:
         """Build the image's environment unless it is there. Raises ImageNotFound."""
         self._image(image)
 
+    def connect(self, name: str, hosts: Sequence[str]) -> LoopbackNetwork:
+        """Give each host an address of loopback and a free port; there are no names here to resolve."""
+        try:
+            return LoopbackNetwork.of(hosts)
+        except OSError as error:
+            raise StartFailed(f"{name}: no free port of loopback for each of {len(hosts)} hosts: {error}") from error
+
     def start(self, work: Work) -> VenvContainer:
         """Start it. Raises ImageNotFound or StartFailed."""
         definition, python = self._image(work.image)
@@ -157,4 +165,6 @@ def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> 
     }
     if port:
         own["SAGEMAKER_BIND_TO_PORT"] = str(port)
+    if isinstance(work.network, LoopbackNetwork):
+        own |= work.network.environment()
     return own

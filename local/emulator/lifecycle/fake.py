@@ -17,13 +17,15 @@ class FakeStorage:
         self.objects = dict(objects or {})
         self.broken: set[str] = set()
 
-    def download_channel(self, channel: Mapping[str, Any], destination: Path) -> None:
-        """Every object below the channel's URI, as a file of its last name."""
-        prefix = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        found = [uri for uri in self.objects if uri.startswith(prefix)]
+    def download_channel(self, channel: Mapping[str, Any], destination: Path, host: int = 0, hosts: int = 1) -> None:
+        """Every object below the channel's URI, or every `hosts`-th, as a file of its last name."""
+        source = channel["DataSource"]["S3DataSource"]
+        prefix = source["S3Uri"]
+        found = sorted(uri for uri in self.objects if uri.startswith(prefix))
         if not found:
             raise StorageError(f'No S3 objects found under S3 URL "{prefix}" given in input data source.')
-        for uri in found:
+        sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
+        for uri in found[host::hosts] if sharded else found:
             self.download(uri, destination / uri.rpartition("/")[2])
 
     def download(self, uri: str, destination: Path) -> None:

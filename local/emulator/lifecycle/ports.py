@@ -20,8 +20,8 @@ class StorageError(Exception):
 class Storage(Protocol):
     """S3, as the life cycles use it. Every method raises StorageError."""
 
-    def download_channel(self, channel: Mapping[str, Any], destination: Path) -> None:
-        """Fill the folder with the data of an element of InputDataConfig."""
+    def download_channel(self, channel: Mapping[str, Any], destination: Path, host: int = 0, hosts: int = 1) -> None:
+        """Fill the folder with what that host (0, 1, …) of so many gets of an element of InputDataConfig."""
 
     def download(self, uri: str, destination: Path) -> None:
         """Fetch one object into the file."""
@@ -60,5 +60,6 @@ class Services:
     work_dir: Path  # the trees that are /opt/ml live here, one folder a job or endpoint, until it ends
     environment: Mapping[str, str]  # what every container gets: endpoint URL, credentials, region
     training_grace_seconds: float = 120.0  # between SIGTERM and SIGKILL, as on AWS
+    peer_grace_seconds: float = 10.0  # the same for the other hosts when one has failed
     serving_grace_seconds: float = 10.0
     shutdown_grace_seconds: float = 5.0  # the same when the emulator itself ends

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from emulator import opt_ml
 from emulator.account import TRAINING_LOG_GROUP, training_log_stream
-from emulator.engine.port import Container, Exited, ImageNotFound, Line, StartFailed, Work
+from emulator.engine.port import ImageNotFound, Network, StartFailed, Work
 from emulator.lifecycle import training_states as states
-from emulator.lifecycle.ports import LogStream, Services, StorageError
+from emulator.lifecycle.ports import Services, StorageError
+from emulator.lifecycle.training_host import Followers, TrainingHost, host_names, stop_all
 from emulator.store.port import Change, Kind, Resource, update
 
-HOST = "algo-1"
 DEFAULT_MAX_RUNTIME = 86_400  # AWS's default of MaxRuntimeInSeconds
 _FLUSH_SECONDS = 10.0
 INTERNAL_ERROR = "InternalServerError: We encountered an internal error. Please try again."
@@ -37,13 +38,12 @@ class TrainingRun:
         self._services = services
         self._name = name
         self._base = services.work_dir / f"training-job-{name}"
-        self._wake = threading.Event()  # stop, shut down, or the container's end
-        self._container: Container | None = None
+        self._wake = threading.Event()  # stop, shut down, a host that failed, or the end of all
+        self._hosts: list[TrainingHost] = []
         self._stop_requested = False
         self._shut_down = False
         self._timed_out = False
         self._metrics: dict[str, dict[str, Any]] = {}
-        self._last_lines: deque[str] = deque(maxlen=1)
 
     def stop(self) -> None:
         """End it soon, keeping what it has made so far. The store says Stopping already."""
@@ -51,11 +51,11 @@ class TrainingRun:
         self._wake.set()
 
     def shut_down(self) -> None:
-        """End it now: nothing is uploaded. Blocks while the container ends."""
+        """End it now: nothing is uploaded. Blocks while the containers end."""
         self._shut_down = True
         self.stop()
-        if self._container is not None:  # its watchdog may be giving it two minutes already
-            self._container.stop(self._services.shutdown_grace_seconds)
+        # They may be being given two minutes already.
+        stop_all(list(self._hosts), self._services.shutdown_grace_seconds)
 
     def run(self) -> None:
         """From Starting to an end; every outcome is one, a mistake of ours included."""
@@ -84,12 +84,13 @@ class TrainingRun:
 
     def _prepare(self, job: Resource) -> None:
         self._enter("Downloading", states.DOWNLOADING_DATA, TrainingStartTime=self._services.clock.now())
-        self._base.mkdir(parents=True, exist_ok=True)
-        opt_ml.write_training_tree(self._base, _training_spec(job))
+        names = _host_names(job)
+        for name in names:
+            opt_ml.write_training_tree(self._base / name, _training_spec(job, name))
         for channel in job.document.get("InputDataConfig", ()):
-            self._raise_if_stopped()
+            folders = [self._base / name / "input" / "data" / channel["ChannelName"] for name in names]
             try:
-                self._services.storage.download_channel(channel, self._base / "input" / "data" / channel["ChannelName"])
+                self._download(channel, folders)
             except StorageError as error:
                 raise _Failure(f"ClientError: Data download failed:{error}") from error
         self._enter("Downloading", states.DOWNLOADING_IMAGE)
@@ -99,68 +100,64 @@ class TrainingRun:
             raise _Failure(f"ClientError: Cannot pull algorithm container. {error}") from error
 
     def _train(self, job: Resource) -> tuple[str, str | None]:
-        log = self._services.logs.open(
-            TRAINING_LOG_GROUP, training_log_stream(self._name, HOST, self._services.clock.now())
-        )
         self._enter("Training", states.TRAINING)
+        network = None
         try:
-            container = self._container = self._services.engine.start(self._work_of(job))
+            network = self._services.engine.connect(f"training-job/{self._name}", _host_names(job))
+            for name in _host_names(job):
+                self._start(job, name, network)
+            first_failed = self._watch(job)
         except (ImageNotFound, StartFailed) as error:
             raise _Failure(f"ClientError: The training container could not be started. {error}") from error
-        try:
-            code = self._watch(container, job, log)
         finally:
-            container.stop(self._services.shutdown_grace_seconds)
-            log.flush(_FLUSH_SECONDS)
-        return self._stopped() if self._shut_down else self._conclude(job, code)
+            stop_all(self._hosts, self._services.shutdown_grace_seconds)
+            if network is not None:
+                network.close()
+            for host in self._hosts:
+                host.log.flush(_FLUSH_SECONDS)
+        return self._stopped() if self._shut_down else self._conclude(job, first_failed)
 
-    def _watch(self, container: Container, job: Resource, log: LogStream) -> int:
-        limit = job.document.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME)
-        watchdog = threading.Thread(
-            target=self._interrupt, args=(container, limit), name=f"watchdog {self._name}", daemon=True
+    def _start(self, job: Resource, name: str, network: Network) -> None:
+        log = self._services.logs.open(
+            TRAINING_LOG_GROUP, training_log_stream(self._name, name, self._services.clock.now())
         )
-        watchdog.start()
-        patterns = [
-            (definition["Name"], re.compile(definition["Regex"]))
-            for definition in job.document["AlgorithmSpecification"].get("MetricDefinitions", ())
-        ]
-        code = 0
-        for event in container.events():
-            if isinstance(event, Line):
-                log.write(event.text)
-                self._read_metrics(event.text, patterns)
-                if event.text.strip():
-                    self._last_lines.append(event.text)
-            elif isinstance(event, Exited):
-                code = event.code
-        self._wake.set()
-        watchdog.join()
-        return code
+        container = self._services.engine.start(self._work_of(job, name, network))
+        self._hosts.append(TrainingHost(name, self._base / name, container, log))
 
-    def _interrupt(self, container: Container, limit: float) -> None:
-        if not self._services.clock.wait(self._wake, limit):
+    def _watch(self, job: Resource) -> TrainingHost | None:
+        """Until all hosts have ended: by themselves, or because one failed, the time is over or the job is stopped."""
+        services = self._services
+        began = services.clock.monotonic()
+        followers = Followers(self._hosts, self._metrics_reader(job), self._wake)
+        limit = job.document.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME)
+        if not services.clock.wait(self._wake, began + limit - services.clock.monotonic()):
             self._timed_out = True
-        grace = self._services.shutdown_grace_seconds if self._shut_down else self._services.training_grace_seconds
-        container.stop(grace)
+        grace = services.training_grace_seconds
+        if followers.first_failed:
+            grace = services.peer_grace_seconds
+        if self._shut_down:
+            grace = services.shutdown_grace_seconds
+        stop_all(self._hosts, grace)
+        followers.join()
+        return followers.first_failed
 
-    def _conclude(self, job: Resource, code: int) -> tuple[str, str | None]:
-        failure = opt_ml.read_failure(self._base)
+    def _conclude(self, job: Resource, first_failed: TrainingHost | None) -> tuple[str, str | None]:
         if self._stop_requested or self._timed_out:
             if self._timed_out and not self._stop_requested:
                 self._enter("Stopping", states.STOPPING_MESSAGE)
             self._upload(job, ["model", "output/data"])
             return ("Stopped" if self._stop_requested else "MaxRuntimeExceeded"), None
-        if code != 0:
+        if first_failed:
+            failure = opt_ml.read_failure(first_failed.base)
             self._upload(job, ["output/data"])
-            last = self._last_lines[-1] if self._last_lines else ""
-            raise _Failure(states.algorithm_error(failure, last, code))
+            raise _Failure(states.algorithm_error(failure, first_failed.last_line, first_failed.code))
         self._upload(job, ["model", "output/data"])
         return "Completed", None
 
     def _upload(self, job: Resource, folders: list[str]) -> None:
         self._enter("Uploading", states.UPLOADING, interruptible=False)
         for folder in folders:
-            source = self._base / folder
+            source = opt_ml.merge([host.base / folder for host in self._hosts])
             if not source.is_dir() or not any(source.iterdir()):
                 continue
             archive = "model.tar.gz" if folder == "model" else "output.tar.gz"
@@ -171,14 +168,31 @@ class TrainingRun:
 
     # The pieces
 
-    def _work_of(self, job: Resource) -> Work:
+    def _download(self, channel: dict[str, Any], folders: list[Path]) -> None:
+        """Fill the channel's folder of each host: with its share, or with the same, which is fetched once."""
+        source = channel["DataSource"]["S3DataSource"]
+        for number, folder in enumerate(folders):
+            self._raise_if_stopped()
+            if number and source.get("S3DataDistributionType") != "ShardedByS3Key":
+                shutil.copytree(folders[0], folder, dirs_exist_ok=True)
+            else:
+                self._services.storage.download_channel(channel, folder, number, len(folders))
+
+    def _work_of(self, job: Resource, host: str, network: Network) -> Work:
         environment = {
             **job.document.get("Environment", {}),
             "TRAINING_JOB_NAME": self._name,
             "TRAINING_JOB_ARN": job.arn,
             **self._services.environment,
         }
-        return Work(f"training-job/{self._name}/{HOST}", _image(job), "train", self._base, HOST, environment)
+        name = f"training-job/{self._name}/{host}"
+        return Work(name, _image(job), "train", self._base / host, host, environment, network)
+
+    def _metrics_reader(self, job: Resource) -> Callable[[str], None]:
+        """What reads the metrics out of the lines, of whichever host."""
+        definitions = job.document["AlgorithmSpecification"].get("MetricDefinitions", ())
+        patterns = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
+        return lambda line: self._read_metrics(line, patterns)
 
     def _read_metrics(self, line: str, patterns: list[tuple[str, re.Pattern[str]]]) -> None:
         for name, pattern in patterns:
@@ -247,11 +261,15 @@ def _image(job: Resource) -> str:
     return image
 
 
-def _training_spec(job: Resource) -> opt_ml.TrainingSpec:
+def _host_names(job: Resource) -> tuple[str, ...]:
+    return host_names(job.document["ResourceConfig"].get("InstanceCount", 1))
+
+
+def _training_spec(job: Resource, host: str) -> opt_ml.TrainingSpec:
     return opt_ml.TrainingSpec(
         hyperparameters=job.document.get("HyperParameters", {}),
         channels=job.document.get("InputDataConfig", []),
-        hosts=(HOST,),
-        current_host=HOST,
+        hosts=_host_names(job),
+        current_host=host,
         instance_type=job.document["ResourceConfig"].get("InstanceType", ""),
     )

@@ -171,9 +171,6 @@ def _check_values(parameters: Parameters) -> None:
         raise ValidationError("ResourceConfig is required.")
     if not parameters["OutputDataConfig"]["S3OutputPath"].startswith("s3://"):
         raise ValidationError("OutputDataConfig.S3OutputPath must be an S3 URI: s3://bucket/prefix.")
-    count = parameters["ResourceConfig"].get("InstanceCount", 1)
-    if count != 1:
-        raise CREATE.refusal("ResourceConfig.InstanceCount", str(count))
     if parameters["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
         raise CREATE.refusal("OutputDataConfig.CompressionType", "NONE")
     _check_value("AlgorithmSpecification.TrainingInputMode", "TrainingInputMode", algorithm["TrainingInputMode"])

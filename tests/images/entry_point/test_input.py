@@ -112,13 +112,6 @@ def test_says_what_is_wrong_in_one_line(job, capsys):
     assert captured.err.count("\n") == 1
 
 
-def test_only_the_first_host_trains(job, capsys):
-    """The other hosts of a job have nothing to do, and leave no second model."""
-    environment = {**job.environment, "SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": "algo-2"}
-    assert main([], environment) == 0
-    assert "Training runs on the first host, algo-1" in capsys.readouterr().out
-
-
 def test_full_batch_makes_the_matrix_dense_once(job, monkeypatch):
     """The dataset of the full batch repeats one element instead of making it again for every step."""
     job.write("train", np.eye(4, 4))

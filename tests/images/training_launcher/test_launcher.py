@@ -147,6 +147,29 @@ def test_several_workers_get_their_tf_config(tree):
     }
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_hosts_without_names_are_told_by_address(tree, mirrored):
+    """Where the engine says that names lead nowhere, TF_CONFIG has addresses; SM_HOSTS has the names all the same."""
+    tree.script(SHOW, **({"sagemaker_multi_worker_mirrored_strategy_enabled": True} if mirrored else {}))
+    path = tree.base / "input" / "config" / "resourceconfig.json"
+    resources = json.loads(path.read_text())
+    hosts = ["algo-1", "algo-2"]
+    resources |= {"hosts": hosts, "current_host": "algo-2"}
+    resources["instance_groups"][0]["hosts"] = hosts
+    path.write_text(json.dumps(resources))
+    addresses = {"algo-1": "127.0.0.1:40001", "algo-2": "127.0.0.2:40002"}
+    tree.variables["SAGEMAKER_REHEARSAL_HOSTS"] = json.dumps(addresses)
+    assert tree.run()[0] == 0
+    variables = shown(tree)["variables"]
+    assert json.loads(variables["TF_CONFIG"]) == {
+        "cluster": {"worker": list(addresses.values())},
+        "environment": "cloud",
+        "task": {"index": 1, "type": "worker"},
+    }
+    assert json.loads(variables["SM_HOSTS"]) == hosts
+    assert variables["SM_CURRENT_HOST"] == "algo-2"
+
+
 def test_warns_of_a_model_that_cannot_be_served(tree):
     """A SavedModel belongs into a folder with a number for a name."""
     tree.script(

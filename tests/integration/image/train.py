@@ -13,13 +13,14 @@ BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])
 
 
 def main() -> int:
-    """Read the channels, write a model and a metric; `fail`, `hang`, `lines` and `child` change that."""
+    """Read the channels, write a model and a metric; `fail` (on the host `only`), `hang` and `lines` change that."""
     parameters = json.loads((BASE / "input/config/hyperparameters.json").read_text("utf-8"))
     words = sorted(path.read_text("utf-8").strip() for path in (BASE / "input/data").rglob("*") if path.is_file())
     print("words:", " ".join(words))
     for number in range(int(parameters.get("lines", "0"))):
         print(f"line {number}")
-    if "fail" in parameters:
+    host = json.loads((BASE / "input/config/resourceconfig.json").read_text("utf-8"))["current_host"]
+    if "fail" in parameters and parameters.get("only", host) == host:
         (BASE / "output" / "failure").write_text(f"ExecuteUserScriptError:\n{parameters['fail']}", "utf-8")
         return 1
     (BASE / "model" / "words.json").write_text(json.dumps(words), "utf-8")

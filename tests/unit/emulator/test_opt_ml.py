@@ -15,6 +15,7 @@ from emulator.opt_ml import (
     BadArchive,
     TrainingSpec,
     extract,
+    merge,
     pack,
     read_failure,
     write_serving_tree,
@@ -215,3 +216,45 @@ def test_the_serving_tree(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "base/model").iterdir()] == ["a"]
     write_serving_tree(tmp_path / "base", None)
     assert not list((tmp_path / "base/model").iterdir())
+
+
+def test_merging_hosts(tmp_path: Path) -> None:
+    """Files, folders and links of the others join the first's; of equal names the first's stays."""
+    one, two, three = (tmp_path / host / "model" for host in ("algo-1", "algo-2", "algo-3"))
+    for folder in (one, two):
+        (folder / "1").mkdir(parents=True)
+        (folder / "1" / "both").write_text(folder.parent.name)
+    (one / "file-here").write_text("1")
+    (two / "file-here").mkdir()
+    (two / "file-here" / "lost").write_text("2")
+    (two / "1" / "own").write_text("2")
+    (two / "deep").mkdir(mode=0o700)
+    (two / "deep" / "absolute").symlink_to(two / "1" / "own")
+    (two / "deep" / "relative").symlink_to("../1/own")
+    (two.parent / "outside").write_text("outside")
+    (two / "out").symlink_to("../outside")
+    assert merge([one, two, three]) == one
+    with tarfile.open(pack(one)) as tar:
+        members = {member.name: member for member in tar.getmembers()}
+        texts = {name: file.read() for name in members if (file := tar.extractfile(name))}
+    assert texts == {
+        "1/both": b"algo-1",
+        "1/own": b"2",
+        "deep/absolute": b"2",
+        "deep/relative": b"2",
+        "file-here": b"1",
+        "out": b"outside",
+    }
+    assert members["deep/absolute"].linkname == members["deep/relative"].linkname == "../1/own"
+    assert members["deep"].mode == 0o700
+
+
+def test_merging_when_the_first_host_left_nothing(tmp_path: Path) -> None:
+    """Its folder is made; hosts without one are passed over."""
+    two = tmp_path / "two" / "model"
+    two.mkdir(parents=True)
+    (two / "file").write_text("2")
+    merged = merge([tmp_path / "one" / "model", two, tmp_path / "three" / "model"])
+    assert [path.read_text() for path in merged.iterdir()] == ["2"]
+    assert merge([tmp_path / "four", tmp_path / "five"]) == tmp_path / "four"
+    assert not (tmp_path / "four").exists()

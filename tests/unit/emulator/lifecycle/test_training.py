@@ -215,9 +215,9 @@ class FakeSlowStorage(FakeStorage):
         super().__init__({"s3://bucket/train/data.csv": b"1"})
         self._during, self._upload = during, upload
 
-    def download_channel(self, channel: Any, destination: Any) -> None:
+    def download_channel(self, channel: Any, destination: Any, host: int = 0, hosts: int = 1) -> None:
         """Do it, then what happens."""
-        super().download_channel(channel, destination)
+        super().download_channel(channel, destination, host, hosts)
         if not self._upload:
             self._during()
 

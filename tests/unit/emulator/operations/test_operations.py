@@ -121,7 +121,6 @@ def test_a_stopped_job_cannot_be_stopped_again(call: Callable[..., Any], job_req
     ("change", "named"),
     [
         ({"CheckpointConfig": {"S3Uri": "s3://b/c"}}, "CheckpointConfig"),
-        ({"ResourceConfig": {"InstanceCount": 2, "InstanceType": "ml.m5.large"}}, "ResourceConfig.InstanceCount = '2'"),
         (
             {"OutputDataConfig": {"S3OutputPath": "s3://b", "CompressionType": "NONE"}},
             "OutputDataConfig.CompressionType",
