@@ -29,7 +29,7 @@ from emulator.settings import Settings
 from emulator.shell import lines
 
 APP = "sagemaker-rehearsal"
-EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_INTERRUPTED = 1, 3, 130
+EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 3, 130, 141
 STOP_SECONDS = 30.0
 HINT = "No emulator runs. Start it: python -m emulator up"
 
@@ -100,19 +100,38 @@ def _status(instance: InstanceFile, *, as_json: bool) -> int:
 
 def _down(instance: InstanceFile) -> int:
     running = instance.read()
-    if running is None and not instance.running():
-        print("No emulator runs.")
-        return 0
-    if running is None:
+    if running is None and instance.running():
         print("The emulator is just starting or stopping; try again in a moment.", file=sys.stderr)
         return EXIT_FAILED
+    if running is None:
+        return _end_leftovers() or _said("No emulator runs.")
     os.kill(running.pid, signal.SIGTERM)
-    if not instance.wait_until_gone(STOP_SECONDS):
-        os.kill(running.pid, signal.SIGKILL)
-        print(f"It did not stop within {STOP_SECONDS:g} s and was killed.", file=sys.stderr)
-        return EXIT_FAILED if not instance.wait_until_gone(5) else 0
-    print("The emulator is stopped.")
+    if instance.wait_until_gone(STOP_SECONDS):
+        return _end_leftovers() or _said("The emulator is stopped.")
+    os.kill(running.pid, signal.SIGKILL)
+    print(f"It did not stop within {STOP_SECONDS:g} s and was killed.", file=sys.stderr)
+    return _end_leftovers() if instance.wait_until_gone(5) else EXIT_FAILED
+
+
+def _end_leftovers() -> int:
+    """What emulators that were killed left running; that of private ones that live is theirs."""
+    from emulator.engine.processes import Processes, ProcessesLeft
+
+    try:
+        ended = Processes(_processes_dir()).remove_leftovers()
+    except (ProcessesLeft, OSError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    return _said(f"Ended what an emulator that was killed had left running: {', '.join(ended)}") if ended else 0
+
+
+def _said(line: str) -> int:
+    print(line)
     return 0
+
+
+def _processes_dir() -> Path:
+    return user_state_path(APP) / "processes"
 
 
 def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
@@ -149,8 +168,8 @@ def _runs_already(options: argparse.Namespace, running: Instance) -> int:
     missing = differences(given(options), running.options())
     if missing:
         print(
-            f"An emulator runs already, without {', '.join(missing)}. Stop it first (python -m emulator down), or use it "
-            "as it is (python -m emulator up, without these options).",
+            f"An emulator runs already, without {', '.join(missing)}. Stop it first (python -m emulator down), or use "
+            "it as it is (python -m emulator up, without these options).",
             file=sys.stderr,
         )
         return EXIT_FAILED
@@ -210,7 +229,7 @@ def _settings(options: argparse.Namespace, state: Path) -> Settings:
     source_root = Path(__file__).resolve().parents[2]
     return Settings(
         state_dir=state.absolute(),
-        processes_dir=user_state_path(APP) / "processes",
+        processes_dir=_processes_dir(),
         cache_dir=user_cache_path(APP) / "environments",
         source_root=source_root,
         images=(options.images or source_root / "docker" / "images.toml").absolute(),
@@ -240,5 +259,16 @@ def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _quiet_main() -> int:
+    """`main`, for whose output nobody need wait: `status | head -1` ends without a word, as other programs do."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at the end
+        return EXIT_BROKEN_PIPE
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_quiet_main())

@@ -31,7 +31,7 @@ from emulator.lifecycle.health import ContainerClient
 from emulator.lifecycle.hosting import Endpoints
 from emulator.lifecycle.ports import Services
 from emulator.lifecycle.training import TrainingJobs
-from emulator.localstack import LocalStack, LocalStackFailed
+from emulator.localstack import SERVICES, LocalStack, LocalStackFailed
 from emulator.logs import CloudWatchLogs
 from emulator.operations.context import Context
 from emulator.operations.paging import Tokens
@@ -48,6 +48,7 @@ from emulator.wire.model import service_model
 HOST = "127.0.0.1"
 # Each part's share of the time that a stop may take.
 TRAINING_SECONDS, SERVING_SECONDS, REQUEST_SECONDS, LOG_SECONDS = 8.0, 8.0, 2.0, 3.0
+WATCH_SECONDS = 0.5  # between two looks at LocalStack's process
 
 # The emulator's own clients, whatever the user's settings and proxies are.
 _CLIENTS = Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}, connect_timeout=5)
@@ -79,6 +80,7 @@ class Emulator:
         self._report = report
         self._environments = Environments(settings.cache_dir, report)
         self._started = ExitStack()
+        self._localstack: LocalStack | None = None  # with --s3-endpoint there is none of ours
 
     def start(self) -> Instance:
         """Start everything; when this returns, requests are answered. Raises what the parts raise."""
@@ -131,6 +133,7 @@ class Emulator:
             credentials,
             Recorder(settings.record) if settings.record else None,
             frozenset({f"{HOST}:{server.port}", f"localhost:{server.port}"}),
+            services=None if settings.s3_endpoint else SERVICES,
         )
         # A stop goes from here upwards: jobs and endpoints end first, while their containers can still reach S3.
         started.callback(endpoints.shut_down, SERVING_SECONDS)
@@ -150,6 +153,11 @@ class Emulator:
             record=str(settings.record) if settings.record else None,
             s3_endpoint=settings.s3_endpoint,
         )
+
+    def check(self) -> None:
+        """Raise LocalStackFailed when LocalStack has ended: objects and log lines are lost, there is no going on."""
+        if self._localstack is not None:
+            self._localstack.check()
 
     def interrupt(self) -> None:
         """Give up what is being built, so that neither a start nor a stop waits for it. From any thread."""
@@ -174,6 +182,7 @@ class Emulator:
             settings.processes_dir,
         )
         self._started.callback(localstack.stop)
+        self._localstack = localstack
         return localstack.start(), partial(localstack.client, **options)
 
 
@@ -188,8 +197,7 @@ def serve(settings: Settings, stop: Event, ready: Callable[[Instance], None], re
     Thread(target=interrupt, name="interrupt", daemon=True).start()
     try:
         ready(emulator.start())
-        stop.wait()
-        return 0
+        return _watch(emulator, stop, report)
     except START_ERRORS as error:
         if stop.is_set():
             return 0
@@ -197,6 +205,16 @@ def serve(settings: Settings, stop: Event, ready: Callable[[Instance], None], re
         return 1
     finally:
         emulator.stop()
+
+
+def _watch(emulator: Emulator, stop: Event, report: Report) -> int:
+    while not stop.wait(WATCH_SECONDS):
+        try:
+            emulator.check()
+        except LocalStackFailed as error:
+            report(f"The emulator ends, since its S3 objects and log lines are lost: {error}")
+            return 1
+    return 0
 
 
 def _listen(handler: Callable[[Request], Response], port: int) -> Server:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,6 +23,7 @@ from emulator.engine.inherited import with_defaults
 from emulator.pip_settings import read_pip_settings
 
 PYTHON_VERSION = (3, 11)  # what the images' TensorFlow needs
+CLEAR_SECONDS = 5.0  # how long a stop waits for what builds to clear up after itself
 LAST_LINES = 12  # of uv's output, in an error
 
 
@@ -35,6 +39,8 @@ class Environments:
         self._report = report
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
+        self._building = 0  # how many builds have yet to clear up
+        self._cleared = threading.Condition()
 
     def python(self, name: str, requirements: Path) -> Path:
         """The interpreter of the environment with these requirements; one that is there costs nothing but a look.
@@ -60,10 +66,27 @@ class Environments:
         return python
 
     def stop(self) -> None:
-        """End what is being built; `python` then raises EnvironmentFailed, in whichever thread it was called."""
+        """End what is being built; `python` then raises EnvironmentFailed, in whichever thread it was called.
+
+        Returns when what was built is removed, after CLEAR_SECONDS at the latest: the process may end right after it.
+        """
         self._stopped = True
         for process in list(self._running):
-            process.kill()
+            _kill(process)
+        with self._cleared:
+            self._cleared.wait_for(lambda: not self._building, CLEAR_SECONDS)
+
+    @contextmanager
+    def _removed_afterwards(self, folder: Path) -> Iterator[None]:
+        with self._cleared:
+            self._building += 1
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with self._cleared:
+                self._building -= 1
+                self._cleared.notify_all()
 
     def _locked(self, name: str, path: Path) -> AbstractContextManager[FileLock]:
         lock = FileLock(path)
@@ -82,23 +105,24 @@ class Environments:
             f"(once: {packages} pinned packages, downloaded where uv has not cached them)"
         )
         started = time.monotonic()
-        try:
+        with self._removed_afterwards(unfinished):
             for leftover in self.cache_dir.glob(f"{folder.name}.unfinished-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             if folder.exists():  # its Python is gone
                 shutil.rmtree(folder)
+            temporary, made = unfinished / "tmp", unfinished / "environment"
+            temporary.mkdir(parents=True)
             variables = with_defaults({**system_certificates(), **read_pip_settings(_base_python())})
+            variables["TMPDIR"] = str(temporary)  # what a killed uv leaves there goes with the rest
             # Relocatable, because it is renamed when it is complete.
-            self._uv(name, variables, "venv", "--relocatable", "--python", _base_python(), str(unfinished))
+            self._uv(name, variables, "venv", "--relocatable", "--python", _base_python(), str(made))
             self._uv(
                 name,
                 variables,
                 *("pip", "install", "--compile-bytecode"),
-                *("--python", str(unfinished / "bin" / "python"), "--requirements", str(requirements)),
+                *("--python", str(made / "bin" / "python"), "--requirements", str(requirements)),
             )
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            made.rename(folder)
         size = sum(file.lstat().st_size for file in folder.rglob("*"))
         self._report(f"{name}: environment ready after {time.monotonic() - started:.0f} s ({size / 1e6:.0f} MB)")
 
@@ -112,14 +136,15 @@ class Environments:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            process_group=0,  # its compilers are to end with it
         ) as process:
             self._running.add(process)
             try:
                 if self._stopped:
-                    process.kill()
+                    _kill(process)
                 said = process.communicate()[1]
             except BaseException:
-                process.kill()
+                _kill(process)
                 raise
             finally:
                 self._running.discard(process)
@@ -130,6 +155,12 @@ class Environments:
             raise EnvironmentFailed(
                 f"{name}: its environment could not be built; uv {arguments[0]} said:\n{output}\n{_advice(said)}"
             )
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def uv_program() -> str:

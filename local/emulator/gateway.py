@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import parse_qs
 
-from emulator.errors import ApiError
+from emulator.errors import ApiError, NotImplementedHere
 from emulator.http import Request, Response
 from emulator.proxy import Proxy
 from emulator.recording import Entry, Recorder
@@ -47,9 +47,11 @@ class Gateway:
         recorder: Recorder | None,
         hosts: frozenset[str],
         *,
+        services: tuple[str, ...] | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        """`hosts` are the values of Host that are ours, each as host:port."""
+        """`hosts` are the values of Host that are ours, each as host:port; `services` what the proxy has, None: all."""
+        self._services = services
         self._control = control
         self._runtime = runtime
         self._proxy = proxy
@@ -92,6 +94,13 @@ class Gateway:
         if scope.service == _SIGNING_NAME:
             api = self._runtime if request.path.startswith("/endpoints/") else self._control
             return api.exchange(request)
+        if self._services is not None and scope.service not in self._services:
+            error = NotImplementedHere(
+                f"The emulator does not implement {scope.service}; it has {', '.join(self._services)} and sagemaker. "
+                "Run this on AWS, or start the emulator with the --s3-endpoint of a LocalStack that has it."
+            )
+            response = render(error, style_of(request, scope.service), request)
+            return Exchange(_operation_name(request), None, response)
         return Exchange(_operation_name(request), None, self._proxy.handle(request, scope.service))
 
     def _refuse(self, request: Request, error: ApiError) -> Response:

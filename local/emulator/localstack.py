@@ -74,6 +74,12 @@ class LocalStack:
         """Whether it answers."""
         return self._program is not None and self._program.popen.poll() is None and self._healthy()
 
+    def check(self) -> None:
+        """Raise LocalStackFailed when it was started and has ended by itself; costs nothing."""
+        code = self._program.popen.poll() if self._program else None
+        if code is not None:
+            raise LocalStackFailed(f"LocalStack ended by itself, with code {code}; its log: {self.log}")
+
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client that talks to it directly."""
         config = Config(proxies={}).merge(options.pop("config", None) or Config())

@@ -152,6 +152,17 @@ def test_env_is_for_a_shell(folder: Path) -> None:
     assert variables["AWS_CONFIG_FILE"] == os.devnull
 
 
+def test_nobody_reads_it_to_the_end(folder: Path) -> None:
+    """A pipe that is closed is no reason for a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        status = subprocess.run(
+            command("status"), env=environment(folder), stdout=closed, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (status.returncode, status.stderr) == (141, "")
+
+
 def test_two_ups_at_once_start_one(folder: Path) -> None:
     """Both succeed, and tell of the same emulator."""
     arguments = command("up", "--images", str(catalogue(folder)))
@@ -227,6 +238,50 @@ def test_a_kill_is_mended_at_the_next_start(folder: Path) -> None:
     job = client(variables, "sagemaker").describe_training_job(TrainingJobName="hanging")
     assert job["TrainingJobStatus"] == "Failed"
     assert "The emulator ended while the job was running" in job["FailureReason"]
+
+
+def test_down_ends_what_a_kill_left_running(folder: Path) -> None:
+    """It says what that was, and a second one has nothing to end."""
+    variables = up(folder)["environment"]
+    start_hanging_job(variables)
+    logs = client(variables, "logs")
+
+    def hangs() -> bool:  # before, it would end by itself of having nobody to write to
+        try:
+            found = logs.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return False
+        return any(event["message"] == "hanging" for event in found)
+
+    poll(hangs, "the job's line", 30)
+    os.kill(json.loads(instance_file(folder).read_text())["pid"], signal.SIGKILL)
+    poll(lambda: run(folder, "status").returncode == 3, "it is noticed", 10)
+    down = run(folder, "down")
+    assert (down.returncode, "training-job-hanging" in down.stdout.replace("/", "-")) == (0, True), down
+    assert processes_of(Path("training-job-hanging")) == []
+    assert run(folder, "down").stdout == "No emulator runs.\n"
+
+
+def test_the_emulator_ends_with_its_localstack(folder: Path) -> None:
+    """Its objects are lost: it says so, ends what it runs, and fails."""
+    with subprocess.Popen(
+        command("up", "--foreground", "--images", str(catalogue(folder))),
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        start_hanging_job(json.loads(process.stdout.readline())["environment"])
+        (localstack,) = [line for line in processes_of(folder) if "serve.py" in line and "localstack" in line]
+        os.kill(int(localstack.partition(":")[0]), signal.SIGKILL)
+        _, said = process.communicate(timeout=40)
+    assert process.returncode == 1
+    (reason,) = [line for line in said.splitlines() if "LocalStack ended by itself" in line]
+    assert "localstack.log" in reason
+    assert "Traceback" not in said
+    assert run(folder, "env").returncode == 3
+    assert processes_of(folder) == []
 
 
 def test_down_ends_a_running_job(folder: Path) -> None:

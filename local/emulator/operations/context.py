@@ -78,6 +78,8 @@ def to_map(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
     found = {tag["Key"]: tag["Value"] for tag in tags}
     if len(found) < len(tags):
         raise ValidationError("Duplicate tag keys are not allowed.")
+    if any(key.lower().startswith("aws:") for key in found):
+        raise ValidationError("aws: prefixed tag key names are not allowed for external use.")
     return found
 
 

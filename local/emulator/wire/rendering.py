@@ -11,6 +11,7 @@ from emulator.errors import ApiError
 from emulator.http import Request, Response
 
 Style = Literal["json", "rest-json", "query", "s3"]
+_REST_XML = frozenset({"route53", "cloudfront"})  # their errors are like those of the query protocol
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -21,7 +22,7 @@ def style_of(request: Request, service: str | None = None) -> Style:
     if service == "s3":
         return "s3"
     query = dict(request.query)
-    if request.headers.get("content-type", "").startswith(_FORM) or "Action" in query:
+    if service in _REST_XML or request.headers.get("content-type", "").startswith(_FORM) or "Action" in query:
         return "query"
     if service is not None or request.path.startswith("/endpoints/"):
         return "rest-json"
@@ -44,6 +45,11 @@ def render(error: ApiError, style: Style, request: Request) -> Response:
             f"<ErrorResponse><Error><Type>{fault}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         )
+        if _is_ec2(request):
+            body = (
+                f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+                f"<RequestID>{request_id}</RequestID></Response>"
+            )
     else:
         headers["Content-Type"] = "application/xml"
         headers["x-amz-request-id"] = request_id
@@ -53,3 +59,8 @@ def render(error: ApiError, style: Style, request: Request) -> Response:
             f"<RequestId>{request_id}</RequestId></Error>"
         )
     return Response(error.status, headers, b"" if request.method == "HEAD" else body.encode())
+
+
+def _is_ec2(request: Request) -> bool:
+    """EC2 alone words the errors of the query protocol in another way; it is told by the scope of the signature."""
+    return "/ec2/aws4_request" in request.headers.get("authorization", "")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,6 +149,38 @@ def test_stop(tmp_path: Path, requirements: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="was stopped"):
         environments.python("image", requirements)
     assert all(path.suffix == ".lock" for path in environments.cache_dir.iterdir())
+
+
+def test_stop_waits_until_a_build_is_cleared_away(
+    tmp_path: Path, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may end right afterwards; neither the cache nor the user's TMPDIR has anything of it."""
+    cache, temporary, going = tmp_path / "cache", tmp_path / "tmp", tmp_path / "going"
+    temporary.mkdir()
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/sh\ntouch "$TMPDIR/uv-1.lock" {going}\nsleep 60\n')
+    uv.chmod(0o755)
+    monkeypatch.setattr("emulator.environments.uv_program", lambda: str(uv))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    removed = shutil.rmtree
+
+    def remove_slowly(path: Path, **options: bool) -> None:
+        threading.Event().wait(0.3)
+        removed(path, **options)
+
+    monkeypatch.setattr("emulator.environments.shutil.rmtree", remove_slowly)
+    environments = Environments(cache, print)
+    with ThreadPoolExecutor(1) as pool:
+        build = pool.submit(environments.python, "image", requirements)
+        deadline = time.monotonic() + 10
+        while not going.exists():
+            assert time.monotonic() < deadline
+        assert list(cache.glob("*.unfinished-*"))
+        environments.stop()
+        assert not list(cache.glob("*.unfinished-*"))
+        with pytest.raises(EnvironmentFailed, match="was stopped"):
+            build.result(10)
+    assert not list(temporary.iterdir())
 
 
 BUILDER = """

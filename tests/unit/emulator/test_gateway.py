@@ -11,6 +11,8 @@ import pytest
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SignersCredentials
+from botocore.parsers import create_parser
+from botocore.session import get_session
 
 from emulator.gateway import Gateway
 from emulator.http import Request, Response
@@ -34,7 +36,7 @@ class FakeProxy(Proxy):
         return Response(200, {}, f"proxy {service}".encode())
 
 
-def gateway(record: Path | None = None) -> Gateway:
+def gateway(record: Path | None = None, services: tuple[str, ...] | None = None) -> Gateway:
     """A gateway of one control operation and one runtime operation."""
     return Gateway(
         Api("sagemaker", {"DescribeModel": lambda _: {"ModelName": "m"}}),
@@ -43,6 +45,7 @@ def gateway(record: Path | None = None) -> Gateway:
         KEYS,
         Recorder(record) if record else None,
         frozenset({HOST, "LocalHost:4566"}),
+        services=services,
     )
 
 
@@ -147,3 +150,27 @@ def test_what_is_passed_on_is_recorded_by_operation(tmp_path: Path) -> None:
         ("sts", "GetCallerIdentity"),
         ("s3", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("service", "client", "headers", "body"),
+    [
+        ("ec2", "ec2", {"content_type": "application/x-www-form-urlencoded"}, b"Action=DescribeInstances"),
+        ("sns", "sns", {"content_type": "application/x-www-form-urlencoded"}, b"Action=ListTopics"),
+        ("dynamodb", "dynamodb", {"x_amz_target": "DynamoDB_20120810.ListTables"}, b"{}"),
+        ("lambda", "lambda", {}, b""),
+        ("route53", "route53", {}, b""),
+    ],
+)
+def test_a_service_that_is_not_there_is_said_in_its_own_protocol(
+    service: str, client: str, headers: dict[str, str], body: bytes
+) -> None:
+    """As botocore's parser for that service reads it."""
+    response = gateway(services=("s3", "logs")).handle(signed(service, "/", body, **headers))
+    protocol = get_session().get_service_model(client).resolved_protocol
+    answer = {"status_code": response.status, "headers": dict(response.headers), "body": body_of(response)}
+    error = create_parser(protocol).parse(answer, None)["Error"]
+    assert (response.status, error["Code"]) == (501, "NotImplemented")
+    assert f"does not implement {service}; it has s3, logs and sagemaker" in error["Message"]
+    assert gateway(services=("s3", service)).handle(signed(service, "/", body, **headers)).status == 200
+    assert gateway().handle(signed(service, "/", body, **headers)).status == 200

@@ -267,6 +267,8 @@ def test_tags(call: Callable[..., Any]) -> None:
     assert call("ListTags", ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "2"}]
     with pytest.raises(ResourceLimitExceeded):
         call("AddTags", ResourceArn=arn, Tags=[{"Key": f"k{n}", "Value": ""} for n in range(50)])
+    with pytest.raises(ValidationError, match="aws: prefixed tag key names are not allowed"):
+        call("AddTags", ResourceArn=arn, Tags=[{"Key": "aws:x", "Value": ""}])
     with pytest.raises(ApiError, match="no resource of the kind"):
         call("ListTags", ResourceArn=f"{ARN}:pipeline/p")
 
