@@ -51,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     }.items():
         up.add_argument(flag, action="store_true", help=text)
     up.add_argument("--port", type=int, default=0, metavar="N", help="default: any free one")
-    up.add_argument("--engine", default="auto", choices=["auto", "venv"], help="runs the containers (default: auto)")
+    up.add_argument(
+        "--engine", default="auto", choices=["auto", "docker", "venv"], help="runs the containers (default: auto)"
+    )
+    up.add_argument("--limits", action="store_true", help="docker: give containers what their instance types have")
     up.add_argument("--region", default="us-east-1", help="the region that it is (default: us-east-1)")
     up.add_argument("--state-dir", type=Path, metavar="DIR", help="where jobs, endpoints and objects are kept")
     up.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
@@ -137,6 +140,7 @@ def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
 
 def _forwarded(options: argparse.Namespace) -> list[str]:
     forwarded = ["--port", str(options.port), "--engine", options.engine, "--region", options.region]
+    forwarded += ["--limits"] if options.limits else []
     for name in ("state_dir", "images", "record", "s3_endpoint"):
         value = getattr(options, name)
         if value is not None:
@@ -187,6 +191,8 @@ def _settings(options: argparse.Namespace, state: Path) -> Settings:
         region=options.region,
         port=options.port,
         engine=options.engine,
+        docker_url=os.environ.get("DOCKER_HOST", ""),
+        limits=options.limits,
         record=options.record.absolute() if options.record else None,
         s3_endpoint=options.s3_endpoint,
     )

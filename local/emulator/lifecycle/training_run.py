@@ -178,7 +178,15 @@ class TrainingRun:
             "TRAINING_JOB_ARN": job.arn,
             **self._services.environment,
         }
-        return Work(f"training-job/{self._name}/{HOST}", _image(job), "train", self._base, HOST, environment)
+        return Work(
+            f"training-job/{self._name}/{HOST}",
+            _image(job),
+            "train",
+            self._base,
+            HOST,
+            environment,
+            _instance_type(job),
+        )
 
     def _read_metrics(self, line: str, patterns: list[tuple[str, re.Pattern[str]]]) -> None:
         for name, pattern in patterns:
@@ -247,11 +255,16 @@ def _image(job: Resource) -> str:
     return image
 
 
+def _instance_type(job: Resource) -> str:
+    instance_type: str = job.document["ResourceConfig"].get("InstanceType", "")
+    return instance_type
+
+
 def _training_spec(job: Resource) -> opt_ml.TrainingSpec:
     return opt_ml.TrainingSpec(
         hyperparameters=job.document.get("HyperParameters", {}),
         channels=job.document.get("InputDataConfig", []),
         hosts=(HOST,),
         current_host=HOST,
-        instance_type=job.document["ResourceConfig"].get("InstanceType", ""),
+        instance_type=_instance_type(job),
     )
