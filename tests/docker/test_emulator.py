@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rehearsal
+import urllib3
 from botocore.exceptions import WaiterError
 from emulated import (
     BUCKET,
@@ -22,6 +24,8 @@ from emulated import (
     wait_for_job,
 )
 from rehearsal import SMALL, poll, settings
+
+from emulator.engine.docker_labels import WORK
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left"), pytest.mark.timeout(1800)]
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -80,6 +84,27 @@ def test_a_running_job_can_be_stopped(emulated: Emulated, data: str) -> None:
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
     keys = emulated.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"models/{name}")["Contents"]
     assert f"models/{name}/output/model.tar.gz" in [found["Key"] for found in keys]
+
+
+def test_the_containers_door_has_the_same_locks(emulated: Emulated, data: str, docker_daemon: Any) -> None:
+    """Where containers reach the emulator, foreign Hosts, loopback's name and unsigned requests are refused, too."""
+    sagemaker, name = emulated.client("sagemaker"), unique("door")
+    sagemaker.create_training_job(**job_request(name, data, hang="politely"))
+    poll(lambda: "hanging" in log_lines(emulated, GROUP, name), "the script is at work", 60)
+    found = docker_daemon.client.containers.list(filters={"label": f"{WORK}=training-job/{name}/algo-1"})
+    variables = dict(each.split("=", 1) for each in found[0].attrs["Config"]["Env"])
+    sagemaker.stop_training_job(TrainingJobName=name)
+    url = variables["AWS_ENDPOINT_URL"]
+    assert url.startswith(f"http://{docker_daemon.gateway}:")
+    port = url.rpartition(":")[2]
+
+    def knock(host: str, path: str = "/_emulator/health") -> int:
+        return urllib3.request("GET", f"{url}{path}", headers={"Host": host}, retries=False).status
+
+    assert knock(f"{docker_daemon.gateway}:{port}") == knock(f"host.docker.internal:{port}") == 200
+    assert knock("evil.example") == knock(f"127.0.0.1:{port}") == 403
+    assert knock(f"{docker_daemon.gateway}:{port}", "/bucket/key") == 403
+    wait_for_job(sagemaker, name)
 
 
 def test_the_whole_workflow(docker_daemon: object, tmp_path: Path) -> None:
