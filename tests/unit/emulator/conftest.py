@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +27,22 @@ from emulator.store.memory import MemoryStore
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.14.1-cpu-py310"
 DATA = "s3://bucket/train/data.csv"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[type[http.server.BaseHTTPRequestHandler]], str]]:
+    """Start a handler on a free port of loopback, and get its address; it ends with the test."""
+    with ExitStack() as running:
+
+        def start(handler: type[http.server.BaseHTTPRequestHandler]) -> str:
+            server = running.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            running.callback(thread.join)
+            running.callback(server.shutdown)
+            return f"127.0.0.1:{server.server_port}"
+
+        yield start
 
 
 def poll(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:

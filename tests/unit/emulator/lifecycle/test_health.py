@@ -3,8 +3,7 @@ from __future__ import annotations
 import gzip
 import http.server
 import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -34,15 +33,9 @@ class FakeContainerServer(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(serve: Callable[[type[http.server.BaseHTTPRequestHandler]], str]) -> str:
     """Where a FakeContainerServer answers."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeContainerServer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return serve(FakeContainerServer)
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import http.server
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -306,15 +305,9 @@ class FakeModelServer(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def model_server() -> Iterator[str]:
+def model_server(serve: Callable[[type[http.server.BaseHTTPRequestHandler]], str]) -> str:
     """The address of a running FakeModelServer."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeModelServer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return serve(FakeModelServer)
 
 
 @pytest.fixture
