@@ -87,6 +87,7 @@ class Workflow:
     split: Split = field(init=False)
     held_out: HeldOut = field(init=False)
     users: source.NewUsers = field(init=False)
+    rows: invoke.Rows = field(init=False)  # the new users' ratings, as requests take them
 
     def __post_init__(self) -> None:
         self.back_end = services.choose(self.settings, self.environment)
@@ -157,7 +158,8 @@ class Workflow:
                 )
             self.held_out = hold_out(self.split.test, settings.seed)
             self.users = source.new_users(settings, self.dataset, self.split)
-            invoke.check_payload(invoke.dense_rows(self.users.matrix))
+            self.rows = invoke.dense_rows(self.users.matrix)
+            invoke.check_payload(self.rows)
             return shards.write_shards(self.split, settings.training_data_path)
 
     def connect(self) -> None:
@@ -217,13 +219,13 @@ class Workflow:
     def predict(self) -> list[int]:
         """Ask for the clusters of the new users, in three ways."""
         with self.progress.step("predict"):
-            rows = invoke.dense_rows(self.users.matrix)
             shell = invoke.CommandLine(self.environment, self.settings.region)
-            answers = invoke.all_three(self.learner.predict, self.clients.runtime, shell, self.report.run_name, rows)
+            predict, name = self.learner.predict, self.report.run_name
+            answers = invoke.all_three(predict, self.clients.runtime, shell, name, self.rows)
             self.report.invocations = answers.cluster_indices()
             for way, clusters in self.report.invocations.items():
                 self.progress.line(f"{way:9} clusters {clusters}")
-            refusal = invoke.check_single_vectors(self.learner.predict, rows[0], answers.predictor[0])
+            refusal = invoke.check_single_vectors(predict, self.rows[0], answers.predictor[0])
             self.progress.line(f"a vector of a wrong length is refused: {refusal}")
             return self.report.invocations["predictor"]
 
@@ -253,7 +255,7 @@ class Workflow:
         if self.report.endpoint:
             body = self.settings.report_dir / summary.BODY
             body.parent.mkdir(parents=True, exist_ok=True)
-            body.write_bytes(invoke.encode(invoke.dense_rows(self.users.matrix)))
+            body.write_bytes(invoke.encode(self.rows))
             self.progress.show(Text(summary.kept(name, self.settings)))
             return
         with self.progress.step("remove"):

@@ -153,8 +153,8 @@ class LocalServices:
         return self._running
 
     def died(self) -> str | None:
-        """A private emulator that was killed, say."""
-        if self._child is None or self._child.poll() is None:
+        """A private emulator that was killed, say. One that never ran is `connect`'s to tell."""
+        if self._child is None or self._running is None or self._child.poll() is None:
             return None
         return (
             f"the emulator ended unexpectedly (exit status {self._child.returncode}); "

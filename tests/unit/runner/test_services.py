@@ -176,6 +176,7 @@ def test_a_private_emulator_is_started_and_stopped(emulator: FakeEmulator) -> No
     assert (connection.engine, connection.reason) == ("venv", "--engine venv")
     assert environment["AWS_ENDPOINT_URL"] == ENDPOINT
     assert "AWS_PROFILE" not in environment
+    assert started.died() is None
     started.stop(keep=False)
     assert emulator.calls == [
         "env --json",
@@ -186,12 +187,13 @@ def test_a_private_emulator_is_started_and_stopped(emulator: FakeEmulator) -> No
 
 
 def test_an_emulator_that_ends_without_a_word_is_told(emulator: FakeEmulator) -> None:
-    """Its status is named, and stopping it afterwards is no error."""
+    """Its status is named, once, and stopping it afterwards is no error."""
     emulator.behave("ends")
     started = local()
     started.start()
     with pytest.raises(RunnerError, match="exit status 5"):
         started.connect()
+    assert started.died() is None
     started.stop(keep=False)
 
 
