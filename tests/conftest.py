@@ -13,6 +13,27 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--require-docker`: a missing Docker daemon is a failure, as in CI, not a skip."""
+    parser.addoption("--require-docker", action="store_true", help="fail where no Docker daemon answers")
+
+
+@pytest.fixture(scope="session")
+def docker_daemon(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The Docker daemon of this machine; without one the test is skipped, or fails with --require-docker."""
+    from emulator.engine.docker_daemon import DockerUnavailable, connect
+
+    try:
+        daemon = connect(os.environ.get("DOCKER_HOST", ""))
+    except DockerUnavailable as error:
+        why = f"{error}. To run these tests start Docker (Debian: apt-get install docker.io), then: tox -e docker"
+        if request.config.getoption("--require-docker"):
+            pytest.fail(why)
+        pytest.skip(why)
+    yield daemon
+    daemon.client.close()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_account_of_the_user() -> Iterator[None]:
     """Nothing that a test does may reach the user's AWS account or go where the user's settings point."""

@@ -1,4 +1,4 @@
-"""The command line: python -m emulator up | env | status | down. The only place that reads the environment."""
+"""The command line: python -m emulator up | env | status | down | images. The only place that reads the environment."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_state_path
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _status(instance, as_json=options.json)
     if options.command == "down":
         return _down(instance)
+    if options.command == "images":
+        return _images(options)
     return _foreground(options, instance) if options.foreground else _detached(options, instance)
 
 
@@ -51,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m emulator", description="SageMaker on this machine, for any program that speaks AWS's API."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|env|status|down")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|env|status|down|images")
     up = commands.add_parser("up", help="start it, unless it runs; returns when it is ready")
     for flag, text in {
         "--foreground": "stay until SIGTERM or Ctrl-C; prints `env --json` when ready",
@@ -60,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         up.add_argument(flag, action="store_true", help=text)
     # No defaults here: an emulator that runs already is held against what was asked for, and nothing else.
     up.add_argument("--port", type=port, metavar="N", help="default: any free one")
-    up.add_argument("--engine", choices=["auto", "venv"], help="runs the containers (default: auto)")
+    up.add_argument("--engine", choices=["auto", "docker", "venv"], help="runs the containers (default: auto)")
+    up.add_argument(
+        "--limits", action="store_const", const=True, help="docker: give containers what their instance types have"
+    )
     up.add_argument("--region", type=region, help=f"the region that it is (default: {Settings.region})")
     up.add_argument("--state-dir", type=Path, metavar="DIR", help="where jobs, endpoints and objects are kept")
     up.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
@@ -72,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text).add_argument("--json", action="store_true", help="the same as JSON")
     commands.add_parser("down", help="stop it; no error when none runs")
+    images = commands.add_parser("images", help="the images of the Docker engine, with their sizes")
+    images.add_argument("action", choices=["build", "list"], help="build those that are missing, or only list them")
+    images.add_argument("--pull", action="append", default=[], metavar="URI", help="fetch this image (AWS's own, say)")
+    images.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
     return parser
 
 
@@ -142,7 +152,7 @@ def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
         return EXIT_FAILED
     from emulator.detached import StartFailed, start
 
-    forwarded = [part for pair in given(options).items() for part in pair]
+    forwarded = [part for pair in given(options).items() for part in pair if part]
     arguments = [sys.executable, "-m", "emulator", "up", "--foreground", *forwarded]
     log = user_state_path(APP, ensure_exists=True) / "emulator.log"
     try:
@@ -206,12 +216,12 @@ def _foreground(options: argparse.Namespace, instance: InstanceFile) -> int:
             return EXIT_FAILED
         try:
             state = options.state_dir or user_state_path(APP) / "state"
-            return _serve(_settings(options, state), stop, instance)
+            return _serve(_up_settings(options, state), stop, instance)
         finally:
             instance.withdraw()
     threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
     with private_folder(f"{APP}-private-") as state:
-        return _serve(_settings(options, state), stop, None)
+        return _serve(_up_settings(options, state), stop, None)
 
 
 def _serve(settings: Settings, stop: threading.Event, instance: InstanceFile | None) -> int:
@@ -233,12 +243,30 @@ def _settings(options: argparse.Namespace, state: Path) -> Settings:
         cache_dir=user_cache_path(APP) / "environments",
         source_root=source_root,
         images=(options.images or source_root / "docker" / "images.toml").absolute(),
+        docker_url=os.environ.get("DOCKER_HOST", ""),
+    )
+
+
+def _up_settings(options: argparse.Namespace, state: Path) -> Settings:
+    return replace(
+        _settings(options, state),
         region=options.region or Settings.region,
         port=options.port or Settings.port,
         engine=options.engine or Settings.engine,
+        limits=options.limits or Settings.limits,
         record=options.record.absolute() if options.record else None,
         s3_endpoint=options.s3_endpoint,
     )
+
+
+def _images(options: argparse.Namespace) -> int:
+    from emulator.images_command import Wish, run
+
+    wish = Wish(build=options.action == "build", pull=tuple(options.pull))
+    try:
+        return run(_settings(options, user_state_path(APP) / "state"), wish, print, _report)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def _stop_with_stdin(stop: threading.Event) -> None:

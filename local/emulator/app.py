@@ -20,7 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from emulator import operations
 from emulator.account import Account
 from emulator.clock import SystemClock
-from emulator.engine.choice import choose
+from emulator.engine.choice import Parts, choose
+from emulator.engine.docker_daemon import DockerUnavailable
+from emulator.engine.port import Engine
 from emulator.engine.processes import ProcessesLeft
 from emulator.environments import EnvironmentFailed, Environments
 from emulator.gateway import Gateway
@@ -46,6 +48,7 @@ from emulator.wire.api import Api
 from emulator.wire.model import service_model
 
 HOST = "127.0.0.1"
+CONTAINERS_NAME_OF_HOST = "host.docker.internal"
 # Each part's share of the time that a stop may take.
 TRAINING_SECONDS, SERVING_SECONDS, REQUEST_SECONDS, LOG_SECONDS = 8.0, 8.0, 2.0, 3.0
 WATCH_SECONDS = 0.5  # between two looks at LocalStack's process
@@ -63,6 +66,7 @@ START_ERRORS = (
     PortTaken,
     ProcessesLeft,
     CatalogueInvalid,
+    DockerUnavailable,
     EnvironmentFailed,
     LocalStackFailed,
     SchemaMismatch,
@@ -81,6 +85,7 @@ class Emulator:
         self._environments = Environments(settings.cache_dir, report)
         self._started = ExitStack()
         self._localstack: LocalStack | None = None  # with --s3-endpoint there is none of ours
+        self._engine: Engine | None = None
 
     def start(self) -> Instance:
         """Start everything; when this returns, requests are answered. Raises what the parts raise."""
@@ -93,13 +98,8 @@ class Emulator:
 
             store = SQLiteStore(settings.state_dir / "store.db")
             started.callback(store.close)
-            engine, reason = choose(
-                settings.engine,
-                Catalogue.load(settings.images),
-                self._environments,
-                settings.processes_dir,
-                settings.source_root,
-            )
+            engine, reason = choose(settings.engine, self._parts())
+            self._engine = engine
             for name in engine.remove_leftovers():
                 self._report(f"ended what an emulator that was killed had left running: {name}")
             work_dir = settings.state_dir / "work"
@@ -111,6 +111,13 @@ class Emulator:
             started.callback(server.stop, REQUEST_SECONDS)
             url = f"http://{HOST}:{server.port}"
             environment = _environment(url, credentials, settings.region)
+            for_containers = server
+            if engine.host_address != HOST:
+                # Containers have a loopback of their own: for them alone it listens where they find this machine.
+                for_containers = Server(lambda request: container_gateway.handle(request), engine.host_address)
+                started.callback(for_containers.stop, REQUEST_SECONDS)
+            container_url = f"http://{engine.host_address}:{for_containers.port}"
+            container_environment = {**environment, "AWS_ENDPOINT_URL": container_url}
             for name in ("sagemaker", "sagemaker-runtime"):
                 service_model(name)
             services_url, client = localstack.result()
@@ -118,7 +125,7 @@ class Emulator:
         logs = CloudWatchLogs(lambda: client("logs"), clock, self._report)
         started.callback(logs.close, LOG_SECONDS)
         storage = S3Storage(client("s3"))
-        services = Services(store, engine, storage, logs, clock, account, work_dir, environment)
+        services = Services(store, engine, storage, logs, clock, account, work_dir, container_environment)
         containers = ContainerClient()
         training_jobs, endpoints = TrainingJobs(services), Endpoints(services, containers)
         training_jobs.settle()
@@ -126,20 +133,26 @@ class Emulator:
 
         tokens = Tokens(secrets.token_bytes(32))
         context = Context(account, store, clock, tokens, training_jobs, endpoints, containers)
-        gateway = Gateway(
+        gateway_for = partial(
+            Gateway,
             Api("sagemaker", operations.bind(operations.OPERATIONS, context)),
             Api("sagemaker-runtime", operations.bind(operations.RUNTIME_OPERATIONS, context)),
             Proxy(services_url),
             credentials,
             Recorder(settings.record) if settings.record else None,
-            frozenset({f"{HOST}:{server.port}", f"localhost:{server.port}"}),
             services=None if settings.s3_endpoint else SERVICES,
+        )
+        gateway = gateway_for(hosts=frozenset({f"{HOST}:{server.port}", f"localhost:{server.port}"}))
+        container_gateway = gateway_for(
+            hosts=frozenset(f"{host}:{for_containers.port}" for host in (engine.host_address, CONTAINERS_NAME_OF_HOST))
         )
         # A stop goes from here upwards: jobs and endpoints end first, while their containers can still reach S3.
         started.callback(endpoints.shut_down, SERVING_SECONDS)
         started.callback(training_jobs.shut_down, TRAINING_SECONDS)
         started.callback(self.interrupt)
         server.start()
+        if for_containers is not server:
+            for_containers.start()
         Thread(target=_load_services, args=(client,), name="load services", daemon=True).start()
         return Instance(
             pid=getpid(),
@@ -150,6 +163,8 @@ class Emulator:
             started=clock.now().isoformat(),
             state_dir=str(settings.state_dir),
             images=str(settings.images),
+            container_endpoint_url=container_url,
+            limits=settings.limits,
             record=str(settings.record) if settings.record else None,
             s3_endpoint=settings.s3_endpoint,
         )
@@ -162,10 +177,26 @@ class Emulator:
     def interrupt(self) -> None:
         """Give up what is being built, so that neither a start nor a stop waits for it. From any thread."""
         self._environments.stop()
+        if self._engine is not None:
+            self._engine.stop()
 
     def stop(self) -> None:
         """End everything that was started, the last first; bounded by the constants above. Idempotent."""
         self._started.close()
+
+    def _parts(self) -> Parts:
+        """What the engine is made of."""
+        settings = self._settings
+        return Parts(
+            catalogue=Catalogue.load(settings.images),
+            environments=self._environments,
+            processes_dir=settings.processes_dir,
+            source_root=settings.source_root,
+            cache_dir=settings.cache_dir,
+            report=self._report,
+            docker_url=settings.docker_url,
+            limits=settings.limits,
+        )
 
     def _start_localstack(self) -> tuple[str, Callable[[str], Any]]:
         """Where S3, STS, IAM, KMS and Logs are, and what makes a client that goes straight to one of them."""

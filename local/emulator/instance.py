@@ -33,6 +33,8 @@ class Instance:
     started: str  # ISO 8601, UTC
     state_dir: str
     images: str = ""
+    container_endpoint_url: str = ""  # AWS_ENDPOINT_URL to the engine's containers
+    limits: bool = False
     record: str | None = None
     s3_endpoint: str | None = None
 
@@ -41,6 +43,7 @@ class Instance:
         return {
             "--port": self.environment["AWS_ENDPOINT_URL"].rpartition(":")[2],
             "--engine": self.engine,
+            "--limits": "" if self.limits else None,
             "--region": self.environment["AWS_REGION"],
             "--state-dir": self.state_dir,
             "--images": self.images,
@@ -52,6 +55,7 @@ class Instance:
         """What `env --json` prints."""
         return {
             "environment": self.environment,
+            "container_endpoint_url": self.container_endpoint_url,
             "engine": self.engine,
             "engine_reason": self.engine_reason,
             "version": self.version,

@@ -73,9 +73,11 @@ def check_state_dir(path: Path) -> None:
 def given(options: Namespace) -> dict[str, str]:
     """What was asked for, by flag, in a form that does not depend on this process's folder; no defaults."""
     found = {}
-    for flag in ("--port", "--engine", "--region", "--state-dir", "--images", "--record", "--s3-endpoint"):
+    for flag in ("--port", "--engine", "--limits", "--region", "--state-dir", "--images", "--record", "--s3-endpoint"):
         value = getattr(options, flag.removeprefix("--").replace("-", "_"))
-        if value is not None:
+        if value is True:  # a flag alone
+            found[flag] = ""
+        elif value is not None:
             found[flag] = str(value.absolute() if isinstance(value, Path) else value)
     return found
 
@@ -83,7 +85,7 @@ def given(options: Namespace) -> dict[str, str]:
 def differences(asked: Mapping[str, str], found: Mapping[str, str | None]) -> list[str]:
     """For people, what an emulator that has the options `found` does not have of what was asked for."""
     return [
-        f"{flag} {value} (it has {found.get(flag) or 'none'})"
+        f"{flag} {value}".strip() + f" (it has {found.get(flag) or 'none'})"
         for flag, value in asked.items()
         if value not in (_ANY.get(flag), found.get(flag))
     ]

@@ -18,5 +18,7 @@ class Settings:
     region: str = "us-east-1"
     port: int = 0  # 0: any free one
     engine: str = "auto"
+    docker_url: str = ""  # where the Docker daemon answers; empty: at Docker's own place
+    limits: bool = False  # hold containers to the vCPUs and memory of their instance types
     record: Path | None = None  # where requests are recorded
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours

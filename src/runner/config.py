@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add = flags.add_argument
     add("--mode", choices=MODES, required=True, help="which table of settings to use")
     add("--config", default="runner.toml", metavar="FILE", help="the settings file (default: runner.toml)")
-    add("--engine", choices=("auto", "venv"), help="what runs the containers of local mode")
+    add("--engine", choices=("auto", "docker", "venv"), help="what runs the containers of local mode")
     add("--movies", metavar="FILE", help="films: TMDB 5000, The Movies Dataset, MovieLens, or generated")
     add("--ratings", metavar="FILE", help="ratings of users; without them, they are made up for the films")
     add("--links", metavar="FILE", help="MovieLens' links.csv, from movieId to TMDB's id")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,17 @@ BEHAVIOURS = {
     "serves": (History(("ready",), runs_until_stopped=True, address="127.0.0.1:1"), SLEEP),
     "broken": (History(fails_to_start="no"), None),
 }
+
+REPOSITORY = Path(__file__).parents[2]
+DOCKERFILE = """
+ARG BASE
+FROM ${BASE}
+COPY docker/ /image/
+ENV PYTHONUNBUFFERED=1
+ENTRYPOINT ["sh", "-c", "exec python3 /image/*/program.py"]
+"""
+# A file where the folder /opt/ml must be: such a container cannot start.
+NO_OPT_ML = "FROM scratch\nCOPY docker/broken/program.py /opt/ml\n"
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,40 @@ def fake_engine(tmp_path: Path) -> Engine:
     return FakeEngine({name: history for name, (history, _) in BEHAVIOURS.items()})
 
 
-@pytest.fixture(params=[fake_engine, venv_engine], ids=["fake", "venv"])
+@pytest.fixture(scope="session")
+def docker_images(docker_daemon: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The Docker engine's images, one for each behaviour, built on the base of the real ones; removed afterwards."""
+    from emulator.engine.docker_images import Images
+
+    folder = tmp_path_factory.mktemp("images")
+    definitions = []
+    for name, (_, code) in BEHAVIOURS.items():
+        image = folder / name
+        image.mkdir()
+        (image / "program.py").write_text(code or "", "utf-8")
+        (image / "Dockerfile").write_text(DOCKERFILE if code else NO_OPT_ML, "utf-8")
+        definitions.append(ImageDefinition(name, ("latest",), image))
+    catalogue = Catalogue(folder / "images.toml", tuple(definitions))
+    images = Images(docker_daemon.client, catalogue, REPOSITORY, folder, print)
+    yield images
+    for definition in definitions:
+        for found in docker_daemon.client.images.list(images.tag(definition)):
+            docker_daemon.client.images.remove(found.id, force=True)
+
+
+def docker_engine(request: pytest.FixtureRequest) -> Engine:
+    """The Docker engine, with the same images."""
+    from emulator.engine.docker import DockerEngine
+
+    return DockerEngine(request.getfixturevalue("docker_daemon"), request.getfixturevalue("docker_images"))
+
+
+@pytest.fixture(params=["fake", "venv", pytest.param("docker", marks=pytest.mark.docker)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """Each engine in turn."""
-    make: Callable[[Path], Engine] = request.param
-    return make(tmp_path)
+    if request.param == "docker":
+        return docker_engine(request)
+    return {"fake": fake_engine, "venv": venv_engine}[request.param](tmp_path)
 
 
 @pytest.fixture

@@ -74,11 +74,12 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def private_emulator(folder: Path, arguments: Sequence[str] = ()) -> Iterator[Emulated]:
+def private_emulator(folder: Path, arguments: Sequence[str] = (), engine: str = "venv") -> Iterator[Emulated]:
     """An emulator for the block, with the tests' image; it must end cleanly."""
-    flags = ["--foreground", "--private", "--images", str(catalogue(folder)), *arguments]
+    flags = ["--foreground", "--private", "--engine", engine, "--images", str(catalogue(folder)), *arguments]
+    variables = environment(folder, docker=engine == "docker")
     process = subprocess.Popen(
-        command("up", *flags), env=environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command("up", *flags), env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout
     try:

@@ -22,8 +22,11 @@ DEADLINE_SECONDS = 240
 SMALL = {"NUM_USERS": "200", "NUM_MOVIES": "150", "NUM_GROUPS": "4", "NUM_CLUSTERS": "4", "PREDICT_NUM_USERS": "3"}
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """A fresh shell's variables; state, temporary files and results go below `folder`, the cache is the user's."""
+def environment(folder: Path, *, docker: bool = False) -> dict[str, str]:
+    """A fresh shell's variables; state, temporary files and results go below `folder`, the cache is the user's.
+
+    Without `docker` no daemon is in reach: whether one runs on this machine must not decide what `auto` tests.
+    """
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return {
@@ -34,6 +37,7 @@ def environment(folder: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(Path(user_cache_dir("sagemaker-rehearsal")).parent),
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_RUNTIME_DIR": str(folder / "state"),
+        "DOCKER_HOST": os.environ.get("DOCKER_HOST", "") if docker else f"unix://{folder}/no-docker.sock",
         "AWS_EC2_METADATA_DISABLED": "true",  # no look-up of an instance's credentials: tests stay on loopback
         "REHEARSAL_GENERATED_DATA_PATH": str(folder / "generated"),
         "REHEARSAL_TRAINING_DATA_PATH": str(folder / "matrix"),
@@ -137,10 +141,11 @@ class Rehearsal:
 
 def start(folder: Path, *flags: str, mode: str = "local", **variables: str) -> Rehearsal:
     """Start a run in `folder` with the project's settings file."""
+    engine = variables.setdefault("REHEARSAL_ENGINE", "venv") if mode == "local" else ""
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", "--mode", mode, "--config", str(ROOT / "runner.toml"), *flags],
         cwd=folder,
-        env=environment(folder) | variables,
+        env=environment(folder, docker=engine == "docker") | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

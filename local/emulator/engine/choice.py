@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from emulator.engine.docker_daemon import Daemon, DockerUnavailable, connect
 from emulator.engine.port import Engine
 from emulator.engine.venv import PythonEnvironments, VenvEngine
 from emulator.images import Catalogue
 
-CHOICES = ("auto", "venv")
+if TYPE_CHECKING:
+    from emulator.engine.docker import DockerEngine
+
+CHOICES = ("auto", "docker", "venv")
 
 
 class EngineUnknown(Exception):
     """There is no engine of that name; the message lists those that there are."""
 
 
-def choose(
-    name: str, catalogue: Catalogue, environments: PythonEnvironments, processes_dir: Path, source_root: Path
-) -> tuple[Engine, str]:
-    """The engine, and the reason for people to read. Raises EngineUnknown."""
+@dataclass(frozen=True)
+class Parts:
+    """What engines are made of."""
+
+    catalogue: Catalogue
+    environments: PythonEnvironments
+    processes_dir: Path
+    source_root: Path
+    cache_dir: Path
+    report: Callable[[str], None]
+    docker_url: str = ""  # empty: Docker's own place
+    limits: bool = False  # hold containers to what their instance types have (docker)
+
+
+def choose(name: str, parts: Parts) -> tuple[Engine, str]:
+    """The engine, and the reason for people to read. Raises EngineUnknown, DockerUnavailable when docker is named."""
     if name not in CHOICES:
         raise EngineUnknown(f"There is no engine {name!r}. Choose one of: {', '.join(CHOICES)}.")
-    engine = VenvEngine(catalogue, environments, processes_dir, source_root)
-    return engine, "it was asked for" if name == "venv" else "auto: this version has no Docker engine"
+    if name == "venv":
+        return _venv(parts), "it was asked for"
+    try:
+        daemon = connect(parts.docker_url)
+    except DockerUnavailable as error:
+        if name == "docker":
+            raise DockerUnavailable(f"engine docker: {error}. Start Docker, or use the engine venv.") from error
+        return _venv(parts), f"auto: {error}"
+    return docker_engine(daemon, parts), "it was asked for" if name == "docker" else f"auto: {daemon.description}"
+
+
+def docker_engine(daemon: Daemon, parts: Parts) -> DockerEngine:
+    """The Docker engine on this daemon."""
+    from emulator.engine.docker import DockerEngine  # only now: the SDK takes a quarter of a second to import
+    from emulator.engine.docker_images import Images
+
+    images = Images(daemon.client, parts.catalogue, parts.source_root, parts.cache_dir, parts.report)
+    return DockerEngine(daemon, images, limits=parts.limits)
+
+
+def _venv(parts: Parts) -> VenvEngine:
+    return VenvEngine(parts.catalogue, parts.environments, parts.processes_dir, parts.source_root)

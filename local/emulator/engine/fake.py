@@ -98,6 +98,11 @@ class FakeEngine:
         """The engine's name for people."""
         return "fake"
 
+    @property
+    def host_address(self) -> str:
+        """Loopback: nothing of it leaves this process."""
+        return "127.0.0.1"
+
     def prepare(self, image: str) -> None:
         """Look the image up. Raises ImageNotFound."""
         self._history(image)
@@ -122,6 +127,9 @@ class FakeEngine:
         """The leftovers that were given, once."""
         leftovers, self._leftovers = self._leftovers, []
         return leftovers
+
+    def stop(self) -> None:
+        """Nothing is ever being made ready."""
 
     def _history(self, image: str) -> History:
         if image not in self._script:

@@ -36,6 +36,7 @@ class Work:
     host: str = "algo-1"  # the container's own host name
     environment: Mapping[str, str] = field(default_factory=dict)
     network: Network | None = None  # of this very engine: where `host` is its name among the job's hosts
+    instance_type: str = ""  # for engines that can hold it to what such an instance has
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Engine(Protocol):
     def name(self) -> str:
         """`venv` or `docker`."""
 
+    @property
+    def host_address(self) -> str:
+        """The address of this machine at which its containers find what listens there for them."""
+
     def prepare(self, image: str) -> None:
         """Make the image ready (build or pull; a second call finds it done). Raises ImageNotFound."""
 
@@ -95,3 +100,6 @@ class Engine(Protocol):
 
     def remove_leftovers(self) -> list[str]:
         """End what an emulator that was killed left running; the names of the works that were ended."""
+
+    def stop(self) -> None:
+        """Give up what is being made ready, so that nobody waits for it. From any thread."""

@@ -73,7 +73,7 @@ class Processes:
         stdout: int = subprocess.PIPE,
     ) -> Program:
         """Start it in `folder` with exactly this environment, stderr merged into stdout. Raises OSError."""
-        record = Record(name, secrets.token_hex(16), os.getpid(), _start_time(os.getpid()))
+        record = Record(name, secrets.token_hex(16), os.getpid(), start_time(os.getpid()))
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{record.token}.json"
         _write(path, record)
@@ -90,7 +90,7 @@ class Processes:
         except OSError:
             path.unlink(missing_ok=True)
             raise
-        record = replace(record, pid=popen.pid, started=_start_time(popen.pid))
+        record = replace(record, pid=popen.pid, started=start_time(popen.pid))
         _write(path, record)
         return Program(popen, record, path)
 
@@ -99,7 +99,7 @@ class Processes:
         ended = []
         for path in sorted(self._folder.glob("*.json")):
             record = _read(path)
-            if record and record.owner_started == _start_time(record.owner):
+            if record and record.owner_started == start_time(record.owner):
                 continue  # its emulator is alive: this one, or another that shares the folder
             if record and any(_members(record)):
                 _end(record, 0, None)
@@ -158,7 +158,7 @@ def _members(record: Record) -> Iterator[int]:
     of its session count as well, as long as the session's id cannot belong to somebody else.
     """
     token = f"{TOKEN_VARIABLE}={record.token}".encode()
-    session = str(record.pid) if record.pid and _start_time(record.pid) in (record.started, "") else None
+    session = str(record.pid) if record.pid and start_time(record.pid) in (record.started, "") else None
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -177,7 +177,7 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace").rpartition(")")[2].split()
 
 
-def _start_time(pid: int) -> str:
+def start_time(pid: int) -> str:
     """When it started, in clock ticks since boot; empty when no such process lives (a zombie does not)."""
     try:
         stat = _stat(pid)

@@ -102,6 +102,11 @@ class VenvEngine:
         """The engine's name for people and for `--engine`."""
         return "venv"
 
+    @property
+    def host_address(self) -> str:
+        """Loopback: its containers are programs of this machine."""
+        return "127.0.0.1"
+
     def prepare(self, image: str) -> None:
         """Build the image's environment unless it is there. Raises ImageNotFound."""
         self._image(image)
@@ -139,6 +144,9 @@ class VenvEngine:
     def remove_leftovers(self) -> list[str]:
         """End what an emulator that was killed left running; the names of the works that were ended."""
         return self._processes.remove_leftovers()
+
+    def stop(self) -> None:
+        """Nothing of its own: environments are given up by whoever made them."""
 
     def _image(self, image: str) -> tuple[ImageDefinition, Path]:
         definition = self._catalogue.find(image)

@@ -193,6 +193,7 @@ class Deployment:
             "serve",
             self._base(variant),
             environment=environment,
+            instance_type=variant.config.get("InstanceType", ""),
         )
         seconds = float(variant.config.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS))
         spec = ServingSpec(work, variant.name, seconds, self._services.serving_grace_seconds)

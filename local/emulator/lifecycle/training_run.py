@@ -185,8 +185,16 @@ class TrainingRun:
             "TRAINING_JOB_ARN": job.arn,
             **self._services.environment,
         }
-        name = f"training-job/{self._name}/{host}"
-        return Work(name, _image(job), "train", self._base / host, host, environment, network)
+        return Work(
+            f"training-job/{self._name}/{host}",
+            _image(job),
+            "train",
+            self._base / host,
+            host,
+            environment,
+            network,
+            _instance_type(job),
+        )
 
     def _metrics_reader(self, job: Resource) -> Callable[[str], None]:
         """What reads the metrics out of the lines, of whichever host."""
@@ -265,11 +273,16 @@ def _host_names(job: Resource) -> tuple[str, ...]:
     return host_names(job.document["ResourceConfig"].get("InstanceCount", 1))
 
 
+def _instance_type(job: Resource) -> str:
+    instance_type: str = job.document["ResourceConfig"].get("InstanceType", "")
+    return instance_type
+
+
 def _training_spec(job: Resource, host: str) -> opt_ml.TrainingSpec:
     return opt_ml.TrainingSpec(
         hyperparameters=job.document.get("HyperParameters", {}),
         channels=job.document.get("InputDataConfig", []),
         hosts=_host_names(job),
         current_host=host,
-        instance_type=job.document["ResourceConfig"].get("InstanceType", ""),
+        instance_type=_instance_type(job),
     )

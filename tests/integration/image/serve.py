@@ -52,4 +52,6 @@ class Handler(BaseHTTPRequestHandler):
 if os.environ.get("CRASH"):
     sys.exit("no model can be loaded")
 print("serving", flush=True)
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
+ThreadingHTTPServer(
+    (os.environ.get("SERVE_HOST", "127.0.0.1"), int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler
+).serve_forever()

@@ -1,0 +1,200 @@
+"""The engine of real containers, through the Docker SDK for Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker.errors import APIError, DockerException, NotFound
+from docker.types import EndpointConfig, LogConfig
+from requests import RequestException
+
+from emulator.engine.docker_container import DockerContainer, Output
+from emulator.engine.docker_daemon import Daemon
+from emulator.engine.docker_images import Image, Images
+from emulator.engine.docker_labels import WORK, labels, own_filter, owner_lives
+from emulator.engine.docker_networks import DockerNetwork
+from emulator.engine.inherited import inherited
+from emulator.engine.instance_types import resources
+from emulator.engine.port import StartFailed, Work
+
+BASE = "/opt/ml"
+PORT = 8080  # of `serve`, in the container
+HOST_NAME = "host.docker.internal"
+ERRORS = (DockerException, RequestException, OSError)
+# Standard error joins standard output in one pipe, so that their lines stay in the order they were written.
+MERGED = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who owns what a container writes."""
+
+    user: int
+    group: int
+
+    @classmethod
+    def of_this_process(cls) -> Person:
+        """The user who runs the emulator."""
+        return cls(os.getuid(), os.getgid())
+
+
+class DockerEngine:
+    """Runs images as containers of this machine's Docker daemon."""
+
+    def __init__(self, daemon: Daemon, images: Images, *, limits: bool = False, person: Person | None = None) -> None:
+        """`limits`: hold each container to the vCPUs and memory of its instance type."""
+        self._daemon = daemon
+        self._client = daemon.client
+        self._images = images
+        self._limits = limits
+        self._person = person or Person.of_this_process()
+
+    @property
+    def name(self) -> str:
+        """The engine's name for people and for `--engine`."""
+        return "docker"
+
+    @property
+    def host_address(self) -> str:
+        """The gateway of Docker's bridge: this machine, as every container of it finds it.
+
+        Its number, not host.docker.internal (which its containers know as well): in front of a name AWS's clients put
+        the bucket's, and nobody would resolve that.
+        """
+        return self._daemon.gateway
+
+    def prepare(self, image: str) -> None:
+        """Build the image unless it is there. Raises ImageNotFound."""
+        self._images.find(image)
+
+    def connect(self, name: str, hosts: Sequence[str]) -> DockerNetwork:
+        """Make a private network, in which each host is found by its name. Raises StartFailed."""
+        try:
+            return DockerNetwork.make(self._client, name)
+        except ERRORS as error:
+            raise StartFailed(f"{name}: no network for {', '.join(hosts)} could be made: {error}") from error
+
+    def start(self, work: Work) -> DockerContainer:
+        """Start it, in its own network unless it is one of several hosts. Raises ImageNotFound or StartFailed."""
+        image = self._images.find(work.image)
+        with ExitStack() as undo:
+            if isinstance(work.network, DockerNetwork):
+                network = work.network
+            else:
+                network = self.connect(work.name, [work.host])
+                undo.callback(network.close)
+            try:
+                container = self._client.containers.create(**self._description(work, image, network.name))
+                undo.callback(self._discard, container)
+                output = Output(self._client, container.id)
+                undo.callback(output.close)
+                container.start()
+                address = self._address(container) if work.command == "serve" else ""
+            except ERRORS as error:
+                raise StartFailed(f"{work.name}: its container could not be started: {error}") from error
+            undo.pop_all()
+
+        def remove() -> None:
+            self._give_back(work, image)
+            self._discard(container)
+            if network is not work.network:
+                network.close()
+
+        return DockerContainer(container, output, address, remove)
+
+    def remove_leftovers(self) -> list[str]:
+        """End what an emulator that was killed left running; the names of the works that were ended."""
+        ended = []
+        for container in self._client.containers.list(all=True, filters=own_filter()):
+            if owner_lives(container.labels):
+                continue
+            if container.status == "running":
+                ended.append(container.labels.get(WORK, container.name))
+            self._discard(container)
+        for network in self._client.networks.list(filters=own_filter()):
+            if not owner_lives(network.attrs.get("Labels") or {}):
+                with suppress(APIError):
+                    network.remove()
+        return sorted(ended)
+
+    def stop(self) -> None:
+        """Give up what is being built. From any thread."""
+        self._images.stop()
+
+    def close(self) -> None:
+        """Close the connections to the daemon."""
+        self._client.close()
+
+    def _description(self, work: Work, image: Image, network: str) -> dict[str, Any]:
+        """What the container is made of."""
+        description = {
+            "image": image.reference,
+            "entrypoint": [*MERGED, *image.entrypoint, work.command],
+            "command": [],
+            "hostname": work.host,
+            "environment": {**self._own_environment(work), **work.environment},
+            "volumes": {str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
+            "network": network,
+            "networking_config": {network: EndpointConfig(self._client.api._version, aliases=[work.host])},
+            "extra_hosts": {HOST_NAME: self.host_address},
+            "labels": labels(work.name),
+            "init": True,  # passes signals on: a first process of its own would ignore SIGTERM
+            "log_config": LogConfig(type="none"),  # its lines are read as they are written
+            "detach": True,
+        }
+        if work.command == "serve":
+            description["ports"] = {f"{PORT}/tcp": ("127.0.0.1", None)}
+        if image.built_here:  # made for any user; AWS's own expect to be root
+            description["user"] = f"{self._person.user}:{self._person.group}"
+            description["cap_drop"] = ["ALL"]
+            description["security_opt"] = ["no-new-privileges"]
+        if Path(CERTIFICATES).exists():
+            description["volumes"][CERTIFICATES] = {"bind": CERTIFICATES, "mode": "ro"}
+        limit = resources(work.instance_type) if self._limits else None
+        if limit is not None:
+            description["nano_cpus"] = int(min(limit.processors, self._daemon.processors) * 1e9)
+            description["mem_limit"] = limit.memory_bytes
+        return description
+
+    def _own_environment(self, work: Work) -> Mapping[str, str]:
+        """What the engine itself sets: the way to the network, and where to listen."""
+        own = {name: value for name, value in inherited().items() if name.lower().endswith("_proxy")}
+        for name in {"NO_PROXY", "no_proxy"} & own.keys():
+            own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
+        if work.command == "serve":
+            own["SAGEMAKER_BIND_TO_PORT"] = str(PORT)
+        return own
+
+    def _address(self, container: Any) -> str:
+        """Where the daemon publishes the container's port; one that has ended already has none, so none answers."""
+        container.reload()
+        published = container.ports.get(f"{PORT}/tcp")
+        return f"127.0.0.1:{published[0]['HostPort']}" if published else "127.0.0.1:0"
+
+    def _give_back(self, work: Work, image: Image) -> None:
+        """What a container wrote as root becomes the user's."""
+        person = self._person
+        if image.built_here or person.user == 0:
+            return
+        with suppress(*ERRORS):  # whoever needs a file that he may not read will be told
+            self._client.containers.run(
+                image.reference,
+                entrypoint=["chown", "-R", f"{person.user}:{person.group}", BASE],
+                command=[],
+                user="0:0",
+                network_mode="none",
+                volumes={str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
+                labels=labels(work.name),
+                remove=True,
+            )
+
+    @staticmethod
+    def _discard(container: Any) -> None:
+        with suppress(NotFound):
+            container.remove(force=True, v=True)

@@ -1,0 +1,75 @@
+"""Builds through the daemon, so that a build can be given up, and says in its own words why one failed."""
+
+from __future__ import annotations
+
+import io
+import queue
+import threading
+from collections import deque
+from typing import Any
+
+from docker.errors import DockerException
+from requests import RequestException
+
+from emulator.engine.docker_labels import NAME, PROJECT, STAGE
+
+LAST_LINES = 15  # of the build's output, in an error
+POLL_SECONDS = 0.2
+
+
+class BuildFailed(Exception):
+    """The image could not be built; the message has the end of the build's output."""
+
+
+class Builder:
+    """Builds of one daemon."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Give up what is being built, from any thread: the daemon ends it when this process does."""
+        self.stopped.set()
+
+    def build(self, context: bytes, *, dockerfile: str, tag: str, base: str) -> None:
+        """Build an image from a context (a tar) and name it. Raises BuildFailed."""
+        said: queue.Queue[dict[str, Any] | Exception | None] = queue.Queue()
+
+        def read() -> None:
+            try:
+                for message in self._client.api.build(
+                    fileobj=io.BytesIO(context),
+                    custom_context=True,
+                    dockerfile=dockerfile,
+                    tag=tag,
+                    buildargs={"BASE": base},
+                    labels={PROJECT: NAME},
+                    network_mode="host",  # a build needs the package index by whatever way this machine has
+                    rm=True,
+                    forcerm=True,
+                    decode=True,
+                    timeout=None,
+                ):
+                    said.put(message)
+                said.put(None)
+            except (DockerException, RequestException, OSError) as error:
+                said.put(error)
+
+        threading.Thread(target=read, name=f"build {tag}", daemon=True).start()
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        while True:
+            try:
+                message = said.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                if self.stopped.is_set():
+                    raise BuildFailed(f"{tag}: the building of its image was stopped") from None
+                continue
+            if message is None:
+                break
+            if isinstance(message, Exception) or "error" in message:
+                why = message if isinstance(message, Exception) else message["error"]
+                raise BuildFailed(f"{tag}: its image could not be built: {why}\n" + "\n".join(last))
+            last += [line for line in message.get("stream", "").splitlines() if line.strip()]
+        # Of the layers that only building needed, the ones of an older definition would stay for ever.
+        self._client.images.prune(filters={"dangling": True, "label": f"{STAGE}=builder"})
