@@ -223,6 +223,7 @@ class Workflow:
             predict, name = self.learner.predict, self.report.run_name
             answers = invoke.all_three(predict, self.clients.runtime, shell, name, self.rows)
             self.report.invocations = answers.cluster_indices()
+            self.report.predictions = answers.predictor
             for way, clusters in self.report.invocations.items():
                 self.progress.line(f"{way:9} clusters {clusters}")
             refusal = invoke.check_single_vectors(predict, self.rows[0], answers.predictor[0])

@@ -28,6 +28,7 @@ class Report:
     steps: Sequence[Step] = ()
     training: Mapping[str, Any] | None = None  # job name, metrics, model artifact
     invocations: Mapping[str, list[int]] | None = None  # predictor, boto3, cli: the cluster indices
+    predictions: Sequence[Any] = ()  # one a new user: cluster_index, distances; as the predictor answered
     evaluation: dict[str, Any] = field(default_factory=dict)
     recommendations: Sequence[Any] = ()  # one a sample user, with titles
     clusters: Sequence[ClusterFilms] = ()  # each cluster's best and worst films

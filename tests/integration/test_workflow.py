@@ -41,6 +41,8 @@ def test_generated_data_from_start_to_report(rehearse: Rehearse, tmp_path: Path)
     invocations = report["invocations"]
     assert len(invocations["predictor"]) == 5
     assert invocations["predictor"] == invocations["boto3"] == invocations["cli"]
+    assert [each["cluster_index"] for each in report["predictions"]] == invocations["predictor"]
+    assert {len(each["distances"]) for each in report["predictions"]} == {len(report["clusters"])}
     assert report["removed"] is True
     assert "\x1b" not in run.output
     assert "Downloading" in run.output
