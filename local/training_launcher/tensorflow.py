@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from training_launcher import source
-from training_launcher.environment import TrainingEnvironment
+from training_launcher.environment import FRAMEWORK_MODULE, TrainingEnvironment
 
 logger = logging.getLogger("sagemaker_tensorflow_container.training")
 
@@ -44,6 +44,10 @@ def prepare(environment: TrainingEnvironment) -> dict[str, str]:
         "S3_REGION": _s3_region(environment),
         "TF_CPP_MIN_LOG_LEVEL": "1",
         "S3_USE_HTTPS": "1",
+        # The image's own variable, and what TensorFlow leaves behind when the image's `train` imports it.
+        "SAGEMAKER_TRAINING_MODULE": environment.variables.get("SAGEMAKER_TRAINING_MODULE", FRAMEWORK_MODULE),
+        "TF2_BEHAVIOR": "1",
+        "TPU_ML_PLATFORM": "Tensorflow",
     }
     addresses = json.loads(environment.variables.get(ADDRESSES_VARIABLE, "{}"))
     if environment.hyperparameters.framework.get(MIRRORED):

@@ -145,7 +145,7 @@ def start(folder: Path, *flags: str, mode: str = "local", **variables: str) -> R
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", "--mode", mode, "--config", str(ROOT / "runner.toml"), *flags],
         cwd=folder,
-        env=environment(folder, docker=engine == "docker") | variables,
+        env=environment(folder, docker=engine in ("docker", "sdk")) | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -155,11 +155,11 @@ def start(folder: Path, *flags: str, mode: str = "local", **variables: str) -> R
     return Rehearsal(process, folder)
 
 
-def emulator(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def emulator(folder: Path, *arguments: str, docker: bool = False) -> subprocess.CompletedProcess[str]:
     """Run `python -m emulator …` with the folder's environment."""
     return subprocess.run(
         [sys.executable, "-m", "emulator", *arguments],
-        env=environment(folder),
+        env=environment(folder, docker=docker),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

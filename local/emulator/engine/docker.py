@@ -69,6 +69,11 @@ class DockerEngine:
         """
         return self._daemon.gateway
 
+    @property
+    def network_interface(self) -> str:
+        """A container has one network, the job's own, and the first interface of a container is eth0, as on AWS."""
+        return "eth0"
+
     def prepare(self, image: str) -> None:
         """Build the image unless it is there. Raises ImageNotFound."""
         self._images.find(image)

@@ -103,6 +103,11 @@ class FakeEngine:
         """Loopback: nothing of it leaves this process."""
         return "127.0.0.1"
 
+    @property
+    def network_interface(self) -> str:
+        """None that a system would have."""
+        return "fake0"
+
     def prepare(self, image: str) -> None:
         """Look the image up. Raises ImageNotFound."""
         self._history(image)

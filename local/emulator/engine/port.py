@@ -89,6 +89,10 @@ class Engine(Protocol):
     def host_address(self) -> str:
         """The address of this machine at which its containers find what listens there for them."""
 
+    @property
+    def network_interface(self) -> str:
+        """The network interface by which the hosts of a job reach each other, as a host's own system calls it."""
+
     def prepare(self, image: str) -> None:
         """Make the image ready (build or pull; a second call finds it done). Raises ImageNotFound."""
 

@@ -107,6 +107,11 @@ class VenvEngine:
         """Loopback: its containers are programs of this machine."""
         return "127.0.0.1"
 
+    @property
+    def network_interface(self) -> str:
+        """Loopback's."""
+        return "lo"
+
     def prepare(self, image: str) -> None:
         """Build the image's environment unless it is there. Raises ImageNotFound."""
         self._image(image)
@@ -162,7 +167,7 @@ def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> 
         "SAGEMAKER_BASE_DIR": str(work.base_dir),
         "PYTHONPATH": str(python_path),
         "PYTHONUNBUFFERED": "1",  # lines as they are written, and none lost to a kill
-        "PYTHONIOENCODING": "utf-8",
+        "PYTHONIOENCODING": "UTF-8",
         "VIRTUAL_ENV": str(python.parent.parent),
         "PATH": os.pathsep.join([str(python.parent), inherited().get("PATH", DEFAULT_PATH)]),
         # For what a script's own requirements.txt asks for: these environments have no pip.

@@ -86,7 +86,9 @@ class TrainingRun:
         self._enter("Downloading", states.DOWNLOADING_DATA, TrainingStartTime=self._services.clock.now())
         names = _host_names(job)
         for name in names:
-            opt_ml.write_training_tree(self._base / name, _training_spec(job, name))
+            opt_ml.write_training_tree(
+                self._base / name, _training_spec(job, name, self._services.engine.network_interface)
+            )
         for channel in job.document.get("InputDataConfig", ()):
             folders = [self._base / name / "input" / "data" / channel["ChannelName"] for name in names]
             try:
@@ -278,11 +280,12 @@ def _instance_type(job: Resource) -> str:
     return instance_type
 
 
-def _training_spec(job: Resource, host: str) -> opt_ml.TrainingSpec:
+def _training_spec(job: Resource, host: str, network_interface: str) -> opt_ml.TrainingSpec:
     return opt_ml.TrainingSpec(
         hyperparameters=job.document.get("HyperParameters", {}),
         channels=job.document.get("InputDataConfig", []),
         hosts=_host_names(job),
         current_host=host,
         instance_type=_instance_type(job),
+        network_interface=network_interface,
     )

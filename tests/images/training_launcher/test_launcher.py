@@ -28,6 +28,8 @@ def test_runs_the_script(tree):
     assert saw["cwd"] == str(tree.base / "code")
     assert saw["variables"]["SM_CHANNEL_TRAIN"] == str(tree.base / "input" / "data" / "train")
     assert saw["variables"]["TF_CPP_MIN_LOG_LEVEL"] == "1"
+    assert saw["variables"]["TF2_BEHAVIOR"] == "1"
+    assert saw["variables"]["SAGEMAKER_TRAINING_MODULE"] == "sagemaker_tensorflow_container.training:main"
     assert saw["variables"]["CURRENT_HOST"] == "algo-1"
     assert "Reporting training SUCCESS" in output
 

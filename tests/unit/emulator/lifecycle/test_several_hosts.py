@@ -77,6 +77,7 @@ def test_every_host_has_a_tree_a_log_and_a_place_in_the_network(emulator: Make, 
     hosts = ["algo-1", "algo-2", "algo-3"]
     assert {name: resources["current_host"] for name, resources in seen.items()} == {name: name for name in hosts}
     assert all(resources["hosts"] == hosts for resources in seen.values())
+    assert {each["network_interface_name"] for each in seen.values()} == {made.engine.network_interface}
     assert all(resources["instance_groups"][0]["hosts"] == hosts for resources in seen.values())
     time = int(made.clock.now().timestamp())
     texts = dict(zip(hosts, ("one", "one", "three"), strict=True))
