@@ -37,7 +37,7 @@ HINT = "No emulator runs. Start it: python -m emulator up"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     instance = InstanceFile(user_state_path(APP))
     if options.command == "env":
         return _env(instance, as_json=options.json)
@@ -50,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _foreground(options, instance) if options.foreground else _detached(options, instance)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command line understands."""
+    made = argparse.ArgumentParser(
         prog="python -m emulator", description="SageMaker on this machine, for any program that speaks AWS's API."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|env|status|down|images")
+    commands = made.add_subparsers(dest="command", required=True, metavar="up|env|status|down|images")
     up = commands.add_parser("up", help="start it, unless it runs; returns when it is ready")
     for flag, text in {
         "--foreground": "stay until SIGTERM or Ctrl-C; prints `env --json` when ready",
@@ -79,10 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text).add_argument("--json", action="store_true", help="the same as JSON")
     commands.add_parser("down", help="stop it; no error when none runs")
     images = commands.add_parser("images", help="the images of the Docker engine, with their sizes")
-    images.add_argument("action", choices=["build", "list"], help="build those that are missing, or only list them")
-    images.add_argument("--pull", action="append", default=[], metavar="URI", help="fetch this image (AWS's own, say)")
-    images.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
-    return parser
+    actions = images.add_subparsers(dest="action", required=True, metavar="build|list")
+    for name, text in (("build", "build those that are missing, and list them"), ("list", "only list them")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("uris", nargs="*", metavar="URI", help="only these, as requests name them (default: all)")
+        action.add_argument("--json", action="store_true", help="an object by URI; null: not built yet")
+        action.add_argument("--pull", action="append", default=[], metavar="URI", help="fetch this one (AWS's, say)")
+        action.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
+    return made
 
 
 def _env(instance: InstanceFile, *, as_json: bool) -> int:
@@ -262,9 +267,8 @@ def _up_settings(options: argparse.Namespace, state: Path) -> Settings:
 def _images(options: argparse.Namespace) -> int:
     from emulator.images_command import Wish, run
 
-    wish = Wish(build=options.action == "build", pull=tuple(options.pull))
     try:
-        return run(_settings(options, user_state_path(APP) / "state"), wish, print, _report)
+        return run(_settings(options, user_state_path(APP) / "state"), Wish.of(options), print, _report)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 

@@ -1,8 +1,10 @@
-"""`python -m emulator images build|list`: the images of the Docker engine, for people."""
+"""`python -m emulator images build|list`: the images of the Docker engine, for people, and as JSON for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from argparse import Namespace
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from docker.errors import DockerException
@@ -11,7 +13,7 @@ from requests import RequestException
 from emulator.engine.docker_base import BaseUnavailable
 from emulator.engine.docker_build import BuildFailed
 from emulator.engine.docker_daemon import DockerUnavailable, connect
-from emulator.engine.docker_images import Images
+from emulator.engine.docker_images import Images, Listed
 from emulator.engine.port import ImageNotFound
 from emulator.images import Catalogue, CatalogueInvalid
 from emulator.settings import Settings
@@ -24,7 +26,14 @@ class Wish:
     """What was asked for."""
 
     build: bool  # else list
+    uris: tuple[str, ...] = ()  # of the images that are meant; none: all of the catalogue
     pull: tuple[str, ...] = ()  # the URIs of images to fetch from their registries first
+    as_json: bool = False
+
+    @classmethod
+    def of(cls, options: Namespace) -> Wish:
+        """What the command line says."""
+        return cls(options.action == "build", tuple(options.uris), tuple(options.pull), options.json)
 
 
 def run(settings: Settings, wish: Wish, say: Say, report: Say) -> int:
@@ -40,9 +49,7 @@ def run(settings: Settings, wish: Wish, say: Say, report: Say) -> int:
         for uri in wish.pull:
             report(f"{uri}: pulling it")
             images.pull(uri)
-        for definition in catalogue.images if wish.build else ():
-            images.build(definition)
-        _list(images, say)
+        listed = list(_wanted(images, catalogue, wish))
     except (
         *(BaseUnavailable, BuildFailed, CatalogueInvalid, ImageNotFound),
         *(DockerException, RequestException, OSError),
@@ -51,23 +58,42 @@ def run(settings: Settings, wish: Wish, say: Say, report: Say) -> int:
         return 1
     finally:
         daemon.client.close()
+    say(as_json(listed) if wish.as_json else table(listed))
     return 0
 
 
-def _list(images: Images, say: Say) -> None:
-    rows = [("STANDS FOR", "IMAGE", "SIZE")]
-    for listed in images.listing():
-        if listed.image is None:
-            rows.append((listed.name, "not built (built when it is needed, or by: images build)", "–"))
-        else:
-            reference = listed.image.reference
-            rows.append(
-                (listed.name, "used as it is" if reference == listed.name else reference, _size(listed.image.size))
-            )
+def as_json(listed: Iterable[Listed]) -> str:
+    """One object: by name or URI what `docker run` takes, whether it was built here, its bytes; null: not built."""
+    return json.dumps(
+        {
+            one.name: one.image
+            and {"reference": one.image.reference, "built_here": one.image.built_here, "size": one.image.size}
+            for one in listed
+        }
+    )
+
+
+def table(listed: Iterable[Listed]) -> str:
+    """The same in columns, for people."""
+    rows = [("STANDS FOR", "IMAGE", "SIZE"), *map(_row, listed)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
-def _size(size: int) -> str:
-    return f"{size / 1e6:.0f} MB"
+def _wanted(images: Images, catalogue: Catalogue, wish: Wish) -> Iterable[Listed]:
+    if wish.uris:
+        find = images.find if wish.build else images.look
+        return (Listed(uri, find(uri)) for uri in dict.fromkeys(wish.uris))
+    for definition in catalogue.images if wish.build else ():
+        images.build(definition)
+    return images.listing()
+
+
+def _row(listed: Listed) -> tuple[str, str, str]:
+    if listed.image is None:
+        return listed.name, "not built (built when it is needed, or by: images build)", "–"
+    reference = listed.image.reference
+    what = "used as it is" if reference == listed.name else reference
+    return listed.name, what, f"{listed.image.size / 1e6:.0f} MB"

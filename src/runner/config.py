@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add = flags.add_argument
     add("--mode", choices=MODES, required=True, help="which table of settings to use")
     add("--config", default="runner.toml", metavar="FILE", help="the settings file (default: runner.toml)")
-    add("--engine", choices=("auto", "docker", "venv"), help="what runs the containers of local mode")
+    add("--engine", choices=("auto", "docker", "sdk", "venv"), help="what runs the containers of local mode")
     add("--movies", metavar="FILE", help="films: TMDB 5000, The Movies Dataset, MovieLens, or generated")
     add("--ratings", metavar="FILE", help="ratings of users; without them, they are made up for the films")
     add("--links", metavar="FILE", help="MovieLens' links.csv, from movieId to TMDB's id")
@@ -160,6 +160,12 @@ def _check_together(settings: Settings, given: Mapping[str, Given]) -> None:
     if settings.engine and not settings.emulator:
         source = given["engine"].source
         raise SettingsError(f"engine ({source}): runs the containers of the emulator, which is off here. Leave it out")
+    if settings.engine == "sdk" and settings.keep_endpoint:
+        source = given["keep_endpoint"].source
+        raise SettingsError(
+            f"keep_endpoint ({source}): with engine = 'sdk' the endpoint ends with the run. "
+            "Leave it out, or use the engine docker or venv"
+        )
     for name in FOLDERS:
         folder: Path = getattr(settings, name)
         if folder.exists() and not folder.is_dir():

@@ -32,11 +32,15 @@ class Invocations:
 
     predictor: list[Any]
     boto3: list[Any]
-    cli: list[Any]
+    cli: list[Any] | None  # None where there is no API that it could call
+
+    def answered(self) -> dict[str, list[Any]]:
+        """The answers of the ways that there were."""
+        return {way: answer for way, answer in vars(self).items() if answer is not None}
 
     def cluster_indices(self) -> dict[str, list[int]]:
         """The cluster of each row, by way."""
-        return {way: [each["cluster_index"] for each in answer] for way, answer in vars(self).items()}
+        return {way: [each["cluster_index"] for each in answer] for way, answer in self.answered().items()}
 
 
 def dense_rows(matrix: sparse.csr_matrix) -> list[list[float]]:
@@ -99,30 +103,29 @@ def with_cli(shell: CommandLine, endpoint: str, rows: Rows) -> list[Any]:
         return _predictions(answer.read_bytes())
 
 
-def all_three(predict: Predict, runtime: Any, shell: CommandLine, endpoint: str, rows: Rows) -> Invocations:
-    """Ask in each of the three ways; raises RunnerError that shows where the answers differ."""
+def all_ways(predict: Predict, runtime: Any, shell: CommandLine | None, endpoint: str, rows: Rows) -> Invocations:
+    """Ask in each way, by the CLI where there is a shell; raises RunnerError that shows where the answers differ."""
     answers = Invocations(
         predictor=predict({"instances": rows})["predictions"],
         boto3=with_boto3(runtime, endpoint, rows),
-        cli=with_cli(shell, endpoint, rows),
+        cli=with_cli(shell, endpoint, rows) if shell is not None else None,
     )
     check_equal(answers)
     return answers
 
 
 def check_equal(answers: Invocations) -> None:
-    """Raise RunnerError that names the rows, and shows the answers to the first, unless all three are equal."""
-    lengths = {way: len(answer) for way, answer in vars(answers).items()}
+    """Raise RunnerError that names the rows, and shows the answers to the first, unless all are equal."""
+    answered = answers.answered()
+    lengths = {way: len(answer) for way, answer in answered.items()}
     if len(set(lengths.values())) > 1:
-        raise RunnerError(f"the three ways to invoke answered for different numbers of rows: {lengths}")
+        raise RunnerError(f"the ways to invoke answered for different numbers of rows: {lengths}")
     differing = [
-        row
-        for row, (first, second, third) in enumerate(zip(answers.predictor, answers.boto3, answers.cli, strict=True))
-        if not first == second == third
+        row for row, ways in enumerate(zip(*answered.values(), strict=True)) if any(each != ways[0] for each in ways)
     ]
     if differing:
-        shown = "\n".join(f"  {way:9} {json.dumps(answer[differing[0]])}" for way, answer in vars(answers).items())
-        raise RunnerError(f"the three ways to invoke differ in rows {differing}. Row {differing[0]}:\n{shown}")
+        shown = "\n".join(f"  {way:9} {json.dumps(answer[differing[0]])}" for way, answer in answered.items())
+        raise RunnerError(f"the ways to invoke differ in rows {differing}. Row {differing[0]}:\n{shown}")
 
 
 def check_single_vectors(predict: Predict, row: Sequence[float], expected: Any) -> str:

@@ -17,18 +17,19 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
-from runner import analysis, aws, invoke, preprocess, services, shards, source, summary, training_job, training_output
+from runner import analysis, invoke, preprocess, services, shards, source, summary, training_job, training_output
 from runner import upload as s3_upload
 from runner.data import Dataset
 from runner.errors import RunnerError, SettingsError
 from runner.evaluate import HeldOut, hold_out
+from runner.platform import Platform
 from runner.preprocess import Split
 from runner.progress import Progress
 from runner.remove import remove
 from runner.report import Report
 from runner.settings import Settings
 from runner.signals import Interrupted, shielded
-from runner.sm_learner import SageMakerLearner, preload
+from runner.sm_learner import preload
 
 ENDPOINT_SECONDS = 1800.0
 # What the outside world raises: AWS, the SDK's uploads, files, the AWS CLI.
@@ -81,8 +82,7 @@ class Workflow:
     report: Report
     cleanups: list[Callable[[], None]] = field(default_factory=list)  # to be called in reverse
     back_end: services.Services = field(init=False)
-    clients: aws.Clients = field(init=False)
-    learner: SageMakerLearner = field(init=False)
+    platform: Platform = field(init=False)
     dataset: Dataset = field(init=False)
     split: Split = field(init=False)
     held_out: HeldOut = field(init=False)
@@ -168,26 +168,25 @@ class Workflow:
             connection = self.back_end.connect()
             self.report.engine = connection.engine
             self.progress.line(f"engine {connection.engine}: {connection.reason}")
-            self.clients = aws.clients(self.settings.region)
-            self.learner = SageMakerLearner(self.settings, self.clients.session)
+            self.platform = self.back_end.platform(self.settings)
 
     def upload(self, files: list[Path]) -> dict[str, str]:
         """Upload the shards; returns the S3 URI of each channel."""
         settings = self.settings
         uri = f"s3://{settings.bucket_name}/{settings.bucket_prefix}/{self.report.run_name}/data"
         with self.progress.step("upload"):
-            if s3_upload.ensure_bucket(self.clients.s3, settings.bucket_name, settings.region):
+            if s3_upload.ensure_bucket(self.platform.clients.s3, settings.bucket_name, settings.region):
                 self.progress.line(f"made bucket {settings.bucket_name}")
-            s3_upload.upload_files(self.clients.s3, files, settings.training_data_path, uri)
+            s3_upload.upload_files(self.platform.clients.s3, files, settings.training_data_path, uri)
             self.progress.line(f"{len(files)} files to {uri}")
         return {"train": f"{uri}/train", "test": f"{uri}/test"}
 
     def train(self, channels: dict[str, str]) -> training_output.TrainingOutput:
         """Run the training job to its end, showing its log; a run that is cut short stops it."""
-        name, clients = self.report.run_name, self.clients
+        name, clients = self.report.run_name, self.platform.clients
         with self.progress.step("train"):
             self.cleanups.append(partial(training_job.stop, clients.sagemaker, name))
-            self.learner.fit(name, channels)
+            self.platform.learner.fit(name, channels)
             job = training_job.wait(
                 (clients.sagemaker, clients.logs), name, self.settings.poll_seconds, self.progress.line
             )
@@ -206,8 +205,8 @@ class Workflow:
         """Deploy the endpoint and wait until it is in service."""
         name, poll_seconds = self.report.run_name, self.settings.poll_seconds
         with self.progress.step("deploy"):
-            self.learner.deploy(name)
-            waiter = self.clients.sagemaker.get_waiter("endpoint_in_service")
+            self.platform.learner.deploy(name)
+            waiter = self.platform.clients.sagemaker.get_waiter("endpoint_in_service")
             attempts = int(ENDPOINT_SECONDS / poll_seconds)
             try:
                 waiter.wait(EndpointName=name, WaiterConfig={"Delay": poll_seconds, "MaxAttempts": attempts})
@@ -219,13 +218,16 @@ class Workflow:
     def predict(self) -> list[int]:
         """Ask for the clusters of the new users, in three ways."""
         with self.progress.step("predict"):
-            shell = invoke.CommandLine(self.environment, self.settings.region)
-            predict, name = self.learner.predict, self.report.run_name
-            answers = invoke.all_three(predict, self.clients.runtime, shell, name, self.rows)
+            platform, name = self.platform, self.report.run_name
+            shell = invoke.CommandLine(self.environment, self.settings.region) if platform.answers_cli else None
+            predict = platform.learner.predict
+            answers = invoke.all_ways(predict, platform.clients.runtime, shell, name, self.rows)
             self.report.invocations = answers.cluster_indices()
             self.report.predictions = answers.predictor
             for way, clusters in self.report.invocations.items():
                 self.progress.line(f"{way:9} clusters {clusters}")
+            if shell is None:
+                self.progress.line("the AWS CLI was not asked: the SDK's local mode has no API that it could call")
             refusal = invoke.check_single_vectors(predict, self.rows[0], answers.predictor[0])
             self.progress.line(f"a vector of a wrong length is refused: {refusal}")
             return self.report.invocations["predictor"]
@@ -237,7 +239,7 @@ class Workflow:
                 trained,
                 self.dataset,
                 self.held_out,
-                lambda rows: invoke.cluster_indices(self.clients.runtime, self.report.run_name, rows),
+                lambda rows: invoke.cluster_indices(self.platform.clients.runtime, self.report.run_name, rows),
             )
             for line in summary.evaluation(self.report.evaluation):
                 self.progress.line(line)
@@ -260,7 +262,7 @@ class Workflow:
             self.progress.show(Text(summary.kept(name, self.settings)))
             return
         with self.progress.step("remove"):
-            removal = remove(self.clients.sagemaker, name, self.settings.poll_seconds, self.progress.line)
+            removal = remove(self.platform.clients.sagemaker, name, self.settings.poll_seconds, self.progress.line)
             self.report.removed = removal.complete
             if not removal.complete:
                 raise RunnerError(summary.not_removed(name, removal))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from runner.aws import check_credentials
 from runner.errors import RunnerError, SettingsError
+from runner.platform import Platform, behind_the_api
 from runner.settings import Settings
 
 STOP_SECONDS = 30  # the emulator bounds its own shutdown below this
@@ -25,12 +26,14 @@ class Connection:
     engine: str
     reason: str
     environment: Mapping[str, str] = field(default_factory=dict)  # AWS_ENDPOINT_URL, credentials, region
+    container_endpoint_url: str = ""  # AWS_ENDPOINT_URL to containers, which have a loopback of their own
 
     @classmethod
     def parse(cls, line: str) -> Connection:
         """Read what `python -m emulator env --json` prints."""
         answer: dict[str, Any] = json.loads(line)
-        return cls(answer["engine"], answer["engine_reason"], answer["environment"])
+        url = answer["container_endpoint_url"]
+        return cls(answer["engine"], answer["engine_reason"], answer["environment"], url)
 
 
 class Services(Protocol):
@@ -41,6 +44,9 @@ class Services(Protocol):
 
     def connect(self) -> Connection:
         """Wait until it answers. Raises RunnerError when it could not start."""
+
+    def platform(self, settings: Settings) -> Platform:
+        """Clients and learner for what `connect` has found. Raises RunnerError."""
 
     def died(self) -> str | None:
         """What to say when it ended by itself, and all that the run had made with it."""
@@ -65,6 +71,10 @@ class CloudServices:
         endpoint = self.environment.get("AWS_ENDPOINT_URL")
         return Connection("aws", f"AWS_ENDPOINT_URL leads to {endpoint}" if endpoint else "SageMaker's own instances")
 
+    def platform(self, settings: Settings) -> Platform:
+        """SageMaker itself."""
+        return behind_the_api(settings)
+
     def died(self) -> str | None:
         """AWS does not."""
 
@@ -76,6 +86,10 @@ def choose(settings: Settings, environment: MutableMapping[str, str]) -> Service
     """The services that the settings ask for; `environment` is what AWS's clients in this process read."""
     if not settings.emulator:
         return CloudServices(settings.region, environment)
+    if settings.engine == "sdk":
+        from runner.local_mode_services import LocalModeServices  # which is built on what is here
+
+        return LocalModeServices(LocalServices("docker", settings.region, keep=False, environment=environment))
     return LocalServices(settings.engine or "auto", settings.region, settings.keep_endpoint, environment)
 
 
@@ -151,6 +165,10 @@ class LocalServices:
             self._running = Connection.parse(line)
         self.environment.update(self._running.environment)
         return self._running
+
+    def platform(self, settings: Settings) -> Platform:
+        """The emulator, which cannot be told from SageMaker."""
+        return behind_the_api(settings)
 
     def died(self) -> str | None:
         """A private emulator that was killed, say. One that never ran is `connect`'s to tell."""

@@ -64,7 +64,7 @@ class Settings(BaseModel):
     report_dir: Path = Field(examples=["report"])
 
     emulator: bool = Field(examples=["true"])
-    engine: Literal["auto", "docker", "venv"] | None = Field(default=None, examples=["auto"])
+    engine: Literal["auto", "docker", "sdk", "venv"] | None = Field(default=None, examples=["auto"])
     poll_seconds: Annotated[float, Field(gt=0, le=60)] = Field(examples=[5.0])
 
     @property

@@ -39,7 +39,12 @@ def fetch(s3: Any, uri: str) -> TrainingOutput:
         s3.download_fileobj(place.netloc, place.path.lstrip("/"), archive)
         archive.seek(0)
         with tarfile.open(fileobj=archive, mode="r:gz") as tar:
-            files = {member.name.removeprefix("./"): tar.extractfile(member) for member in tar if member.isfile()}
+            # The SDK's local mode packs /opt/ml/output, SageMaker and the emulator pack /opt/ml/output/data.
+            files = {
+                member.name.removeprefix("./").removeprefix("data/"): tar.extractfile(member)
+                for member in tar
+                if member.isfile()
+            }
             text = {name: file.read().decode() for name, file in files.items() if file is not None}
         return TrainingOutput(
             metrics=json.loads(text["metrics.json"]),

@@ -70,6 +70,10 @@ class Images:
         except (BuildFailed, BaseUnavailable, DockerException, RequestException, OSError) as error:
             raise ImageNotFound(f"The image {uri!r} could not be made ready. {error}") from error
 
+    def look(self, uri: str) -> Image | None:
+        """The image behind a URI; None when it is yet to be built. Raises ImageNotFound for one that nobody knows."""
+        return self._look(uri) or self._built(self._catalogue.find(uri))
+
     def build(self, definition: ImageDefinition) -> Image:
         """The image of a definition, built unless it is there. Raises BuildFailed, BaseUnavailable, OSError."""
         if not (definition.folder / "Dockerfile").is_file():
@@ -105,8 +109,7 @@ class Images:
     def listing(self) -> Iterator[Listed]:
         """Every image of the catalogue, then those of the daemon's own that take the place of one."""
         for definition in self._catalogue.images:
-            built = self._look(self.tag(definition)) if (definition.folder / "Dockerfile").is_file() else None
-            yield Listed(f"{definition.repository}:{' '.join(definition.tags)}", built)
+            yield Listed(f"{definition.repository}:{' '.join(definition.tags)}", self._built(definition))
         for found in self._client.images.list():
             for uri in found.tags:
                 if any(definition.stands_for(*split(uri)) for definition in self._catalogue.images):
@@ -115,6 +118,9 @@ class Images:
     def stop(self) -> None:
         """Give up what is being built; whoever waits for it gets its error. From any thread."""
         self._builder.stop()
+
+    def _built(self, definition: ImageDefinition) -> Image | None:
+        return self._look(self.tag(definition)) if (definition.folder / "Dockerfile").is_file() else None
 
     def _look(self, uri: str) -> Image | None:
         try:

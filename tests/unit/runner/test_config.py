@@ -70,7 +70,7 @@ def test_paths_of_the_file_are_relative_to_the_file(settings_file: Path) -> None
         ({"REHEARSAL_TEST_SPLIT_RATIO": "1.5"}, ("test_split_ratio = '1.5'", "less than 1", "test_split_ratio = 0.2")),
         ({"REHEARSAL_SEED": "x"}, ("seed = 'x'", "REHEARSAL_SEED", "valid integer", "seed = 42")),
         ({"REHEARSAL_BUCKET_NAME": "No_Capitals"}, ("bucket_name", "match pattern", "my-company")),
-        ({"REHEARSAL_ENGINE": "podman"}, ("engine", "'auto', 'docker' or 'venv'")),
+        ({"REHEARSAL_ENGINE": "podman"}, ("engine", "'auto', 'docker', 'sdk' or 'venv'")),
         ({"REHEARSAL_SEDE": "1"}, ("sede (environment variable REHEARSAL_SEDE)", "Did you mean REHEARSAL_SEED?")),
         ({"REHEARSAL_MOVIES": "/nowhere.csv"}, ("movies", "/nowhere.csv", "there is no such file")),
         ({"REHEARSAL_MOVIES": "/"}, ("movies", "is a folder")),

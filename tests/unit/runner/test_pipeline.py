@@ -17,6 +17,7 @@ import pytest
 
 from runner import config, pipeline, remove, services
 from runner.errors import RunnerError, SettingsError
+from runner.platform import Platform
 from runner.progress import Progress, Screen
 from runner.report import Report
 from runner.settings import Settings
@@ -42,6 +43,10 @@ class FakeServices:
         """Connects to nothing."""
         self._call("connect")
         return services.Connection("none", "a test")
+
+    def platform(self, settings: Settings) -> Platform:
+        """There is none."""
+        raise NotImplementedError
 
     def died(self) -> str | None:
         """What a test says."""

@@ -41,6 +41,7 @@ def description():
     return json.dumps({
         "environment": {"AWS_ENDPOINT_URL": "<its URL>", "AWS_REGION": region, "AWS_DEFAULT_REGION": region},
         "engine": "venv",
+        "container_endpoint_url": "http://172.17.0.1:4567",
         "engine_reason": f"--engine {given['--engine']}",
         "version": "0",
     })
@@ -87,7 +88,14 @@ class FakeEmulator:
     def run_already(self, engine: str, region: str) -> None:
         """As if somebody had started it."""
         self.running.write_text(
-            json.dumps({"environment": {"AWS_REGION": region}, "engine": engine, "engine_reason": "it was there"})
+            json.dumps(
+                {
+                    "environment": {"AWS_REGION": region},
+                    "container_endpoint_url": "http://172.17.0.1:4567",
+                    "engine": engine,
+                    "engine_reason": "it was there",
+                }
+            )
         )
 
     @property

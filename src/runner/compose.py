@@ -1,0 +1,105 @@
+"""Docker Compose for the SDK's local mode: whether it is there, and the end of all that the SDK started with it.
+
+The SDK starts `docker compose up` in a temporary folder below a root of our choice, and takes down neither what a
+killed program left running nor the network; its containers write as root.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from filelock import FileLock, Timeout
+
+from runner.errors import SettingsError
+
+COMPOSE_FILE = "docker-compose.yaml"  # the SDK's name for it
+LOCK = ".lock"
+STOP_SECONDS = 10  # between SIGTERM and SIGKILL
+COMMAND_SECONDS = 120
+INSTALL = "install it (Debian: apt-get install docker.io docker-compose), or choose another engine"
+
+
+def find() -> tuple[str, ...]:
+    """The command: `docker compose` of version 2, else `docker-compose`, as the SDK chooses. Raises SettingsError."""
+    if shutil.which("docker") is None:
+        raise SettingsError(f"engine = 'sdk': the SDK's local mode needs the `docker` command: {INSTALL}")
+    version = subprocess.run(["docker", "compose", "version"], capture_output=True, text=True, check=False)
+    if version.returncode == 0 and "v2" in version.stdout:
+        return "docker", "compose"
+    if shutil.which("docker-compose") is not None:
+        return ("docker-compose",)
+    raise SettingsError(f"engine = 'sdk': the SDK's local mode needs Docker Compose: {INSTALL}")
+
+
+class Projects:
+    """What one run started: a folder with a Compose file for each, below a root that is locked while the run lives."""
+
+    def __init__(self, command: tuple[str, ...], parent: Path) -> None:
+        """Make the root below `parent`, and end what runs that were killed left there."""
+        self._command = command
+        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(parent / LOCK):  # a root that another run makes is there before its lock is held
+            for left in parent.glob("run-*"):
+                with _unlocked(left) as free:
+                    if free:
+                        self._remove(left)
+            self.root = Path(mkdtemp(prefix="run-", dir=parent))
+            self._lock = FileLock(self.root / LOCK)
+            self._lock.acquire()
+
+    def end(self) -> None:
+        """Take down all that was started, containers and networks; what they did stays."""
+        _down(self._command, self.root)
+
+    def close(self) -> None:
+        """Take down all, and remove the root with all that containers wrote. Idempotent."""
+        if self.root.exists():
+            self._remove(self.root)
+        self._lock.release()
+
+    def _remove(self, root: Path) -> None:
+        image = _down(self._command, root)
+        shutil.rmtree(root, ignore_errors=True)
+        if root.exists() and image:
+            # Containers wrote as root what this user may not remove: one more of them does.
+            inside, delete = "/remove", ("-mindepth", "1", "-delete")
+            run = ("docker", "run", "--rm", "--network=none", f"--volume={root}:{inside}", "--entrypoint=find")
+            subprocess.run(
+                [*run, image, inside, *delete],
+                capture_output=True,
+                timeout=COMMAND_SECONDS,
+                check=False,
+            )
+            shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _unlocked(root: Path) -> Iterator[bool]:
+    """Whether nobody holds the root; it is held in the block."""
+    try:
+        with FileLock(root / LOCK, timeout=0):
+            yield True
+    except (Timeout, OSError):
+        yield False
+
+
+def _down(command: tuple[str, ...], root: Path) -> str:
+    """Take down every project below the root; returns the name of an image of theirs, if any."""
+    image = ""
+    for file in root.glob(f"*/{COMPOSE_FILE}"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.strip().partition(": ")
+            image = value if key == "image" else image
+        subprocess.run(
+            [*command, "--file", str(file), "down", "--timeout", str(STOP_SECONDS)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_SECONDS,
+            check=False,  # a network that another run uses stays
+        )
+    return image
