@@ -26,9 +26,7 @@ def docker_daemon(request: pytest.FixtureRequest) -> Iterator[Any]:
     try:
         daemon = connect(os.environ.get("DOCKER_HOST", ""))
     except DockerUnavailable as error:
-        why = (
-            f"{error}. To run these tests start Docker (Debian: apt-get install docker.io), then: tox -e docker,parity"
-        )
+        why = f"{error}. To run these tests start Docker (Debian: apt-get install docker.io): tox -e docker,parity"
         if request.config.getoption("--require-docker"):
             pytest.fail(why)
         pytest.skip(why)

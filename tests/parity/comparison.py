@@ -1,4 +1,4 @@
-"""Compares what was seen with two engines, value by value; what may differ must be named, and what is named must differ."""
+"""Compares what was seen with two engines, value by value: what may differ has a name, and what has one must differ."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -57,10 +58,8 @@ class Comparison:
 def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested mappings and sequences by path; a text that is JSON of either is taken apart as well."""
     if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
+        with suppress(ValueError):
             value = json.loads(value)
-        except ValueError:
-            pass
     if isinstance(value, Mapping) and value:
         for name in value:
             yield from flatten(value[name], f"{key}/{name}" if key else str(name))
@@ -72,7 +71,7 @@ def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def with_names(observation: Observation, names: Mapping[str, str]) -> dict[str, Any]:
-    """The observation with a common name in place of each text that every run has its own of; the longest goes first."""
+    """The observation with a common name for each text that every run has its own of; the longest goes first."""
 
     def renamed(value: Any) -> Any:
         if isinstance(value, str):

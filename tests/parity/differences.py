@@ -1,6 +1,6 @@
 """The differences between the engines that must be, by name, each with its reason. Any other fails the test.
 
-Each says how the engine differs from the Docker engine; one that no longer occurs fails as well, so this is the whole truth.
+Each says how the engine differs from the Docker engine; one that no longer occurs fails as well.
 What every run has a name of its own for (the job, the folder that is /opt/ml) is in `observed.own_names`.
 """
 

@@ -35,7 +35,7 @@ def observe(outcome: Outcome, aspect: str) -> dict[str, Any]:
 
 
 def own_names(outcome: Outcome) -> dict[str, str]:
-    """What each run has its own text for, and the common name: the job, and the folder that is /opt/ml to the script."""
+    """What each run has its own text for, and the common name: the job, and what is /opt/ml to the script."""
     return {outcome.report["run_name"]: "JOB", outcome.probe["base"]: "/opt/ml"}
 
 

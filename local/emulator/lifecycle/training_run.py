@@ -84,11 +84,9 @@ class TrainingRun:
 
     def _prepare(self, job: Resource) -> None:
         self._enter("Downloading", states.DOWNLOADING_DATA, TrainingStartTime=self._services.clock.now())
-        names = _host_names(job)
+        names, interface = _host_names(job), self._services.engine.network_interface
         for name in names:
-            opt_ml.write_training_tree(
-                self._base / name, _training_spec(job, name, self._services.engine.network_interface)
-            )
+            opt_ml.write_training_tree(self._base / name, _training_spec(job, name, interface))
         for channel in job.document.get("InputDataConfig", ()):
             folders = [self._base / name / "input" / "data" / channel["ChannelName"] for name in names]
             try:

@@ -1,4 +1,4 @@
-"""Prints the variables of a SavedModel as JSON, {name: nested lists}; run by the Python that has the image's TensorFlow.
+"""Prints the variables of a SavedModel as JSON, {name: nested lists}; for a Python that has the image's TensorFlow.
 
 It reads the variables' file itself and runs no graph: what is compared is what training wrote, whatever serves it.
 """

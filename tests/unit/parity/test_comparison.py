@@ -41,7 +41,7 @@ def test_any_other_difference_is_shown_with_both_sides(here: dict[str, object], 
     problems = compare(here, reference, ()).problems("venv", "docker")
     assert "1 unexpected differences (venv / docker)" in problems
     for side in (here, reference):
-        assert repr(side["a"] if "a" in side else "(not there)") in problems
+        assert repr(side.get("a", "(not there)")) in problems
 
 
 def test_a_difference_by_name_is_allowed_on_its_keys_and_values_only() -> None:
