@@ -40,11 +40,16 @@ def own_names(outcome: Outcome) -> dict[str, str]:
 
 
 def _files(archive: Mapping[str, bytes]) -> dict[str, Any]:
-    """JSON as it is, of the rest the hash. What the probe wrote is compared as the other aspects."""
-    return {
-        name: "(see the other aspects)" if Path(name).name == "probe.json" else _content(name, content)
+    """The names as they are, and the content by the file's own name: JSON itself, of the rest the hash.
+
+    What the probe wrote is compared as the other aspects.
+    """
+    contents = {
+        Path(name).name: _content(name, content)
         for name, content in archive.items()
+        if not name.endswith("/") and Path(name).name != "probe.json"
     }
+    return {"names": dict.fromkeys(archive, "there"), "contents": contents}
 
 
 def _content(name: str, content: bytes) -> Any:
