@@ -1,0 +1,23 @@
+"""The entry point of `engines.py`: says when it starts, has TensorFlow and ends; in between it is the project's own."""
+
+from __future__ import annotations
+
+import runpy
+import time
+from pathlib import Path
+
+
+def mark(name: str) -> None:
+    """One line: the name, and the time of this machine's clock."""
+    print(f"[mark] {name} {time.time():.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    mark("script")
+    import tensorflow  # noqa: F401  # what follows finds it imported
+
+    mark("tensorflow")
+    try:
+        runpy.run_path(str(Path(__file__).with_name("kmeans_clustering.py")), run_name="__main__")
+    finally:
+        mark("ended")
