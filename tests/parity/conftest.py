@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,16 +23,16 @@ IMAGE = "tensorflow-training"
 @pytest.fixture(scope="session")
 def docker_compose(request: pytest.FixtureRequest, docker_daemon: Any) -> None:
     """Docker Compose, which the SDK's local mode runs; without, the test is skipped, or fails with --require-docker."""
-    for command in (["docker", "compose", "version"], ["docker-compose", "version"]):
-        if shutil.which(command[0]) and subprocess.run(command, capture_output=True).returncode == 0:
-            return
-    why = (
-        "Docker Compose is not there. To compare with the SDK's local mode install it "
-        "(Debian: apt-get install docker-compose), then: tox -e parity"
-    )
-    if request.config.getoption("--require-docker"):
-        pytest.fail(why)
-    pytest.skip(why)
+    from runner import compose
+    from runner.errors import SettingsError
+
+    try:
+        compose.find()
+    except SettingsError as error:
+        why = f"{error}. Then: tox -e parity"
+        if request.config.getoption("--require-docker"):
+            pytest.fail(why)
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
