@@ -145,7 +145,7 @@ def start(folder: Path, *flags: str, mode: str = "local", **variables: str) -> R
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", "--mode", mode, "--config", str(ROOT / "runner.toml"), *flags],
         cwd=folder,
-        env=environment(folder, docker=engine == "docker") | variables,
+        env=environment(folder, docker=engine in ("docker", "sdk")) | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
