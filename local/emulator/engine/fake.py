@@ -86,9 +86,8 @@ class FakeNetwork:
 class FakeEngine:
     """Runs what its script says: a history an image URI. `started`, `prepared` and `networks` tell what was asked."""
 
-    def __init__(self, script: Mapping[str, History], leftovers: tuple[str, ...] = ()) -> None:
+    def __init__(self, script: Mapping[str, History]) -> None:
         self._script = script
-        self._leftovers = list(leftovers)
         self.prepared: list[str] = []
         self.started: list[FakeContainer] = []
         self.networks: list[FakeNetwork] = []
@@ -102,6 +101,11 @@ class FakeEngine:
     def host_address(self) -> str:
         """Loopback: nothing of it leaves this process."""
         return "127.0.0.1"
+
+    @property
+    def network_interface(self) -> str:
+        """A name that no real engine has."""
+        return "fake0"
 
     def prepare(self, image: str) -> None:
         """Look the image up. Raises ImageNotFound."""
@@ -122,11 +126,6 @@ class FakeEngine:
         container = FakeContainer(work, history)
         self.started.append(container)
         return container
-
-    def remove_leftovers(self) -> list[str]:
-        """The leftovers that were given, once."""
-        leftovers, self._leftovers = self._leftovers, []
-        return leftovers
 
     def stop(self) -> None:
         """Nothing is ever being made ready."""
