@@ -63,7 +63,7 @@ def test_the_training_tree(tmp_path: Path) -> None:
                 "hosts": ["algo-1", "algo-2"],
             }
         ],
-        "network_interface_name": "lo",
+        "network_interface_name": "eth0",
     }
     for folder in ("input/data/train", "input/data/test", "model", "output/data", "code"):
         assert (tmp_path / folder).is_dir()
