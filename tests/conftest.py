@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from rehearsal import Rehearsal
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -32,6 +36,20 @@ def docker_daemon(request: pytest.FixtureRequest) -> Iterator[Any]:
         pytest.skip(why)
     yield daemon
     daemon.client.close()
+
+
+@pytest.fixture(scope="session")
+def docker_compose(request: pytest.FixtureRequest, docker_daemon: Any) -> None:
+    """Docker Compose, for the SDK's local mode; without it the test is skipped, or fails with --require-docker."""
+    from runner import compose
+    from runner.errors import SettingsError
+
+    try:
+        compose.find()
+    except SettingsError as error:
+        if request.config.getoption("--require-docker"):
+            pytest.fail(str(error))
+        pytest.skip(f"{error}. To run these tests: tox -e docker,parity")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -92,3 +110,22 @@ def bucket(s3: Any) -> str:
     name = f"test-{uuid.uuid4().hex}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture
+def rehearse(tmp_path: Path) -> Iterator[Callable[..., Rehearsal]]:
+    """Start runs in the test's own folder; those that still go on afterwards are ended."""
+    import rehearsal
+
+    runs: list[Rehearsal] = []
+
+    def start(*flags: str, **options: Any) -> Rehearsal:
+        runs.append(rehearsal.start(tmp_path, *flags, **options))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if run.process.poll() is None:
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.finish()
+    rehearsal.emulator(tmp_path, "down")

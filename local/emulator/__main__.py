@@ -130,10 +130,11 @@ def _down(instance: InstanceFile) -> int:
 
 def _end_leftovers() -> int:
     """What emulators that were killed left running; that of private ones that live is theirs."""
-    from emulator.engine.processes import Processes, ProcessesLeft
+    from emulator.engine.choice import end_leftovers
+    from emulator.engine.processes import ProcessesLeft
 
     try:
-        ended = Processes(_processes_dir()).remove_leftovers()
+        ended = end_leftovers(_processes_dir(), _docker_url())
     except (ProcessesLeft, OSError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
@@ -147,6 +148,10 @@ def _said(line: str) -> int:
 
 def _processes_dir() -> Path:
     return user_state_path(APP) / "processes"
+
+
+def _docker_url() -> str:
+    return os.environ.get("DOCKER_HOST", "")
 
 
 def _detached(options: argparse.Namespace, instance: InstanceFile) -> int:
@@ -248,7 +253,7 @@ def _settings(options: argparse.Namespace, state: Path) -> Settings:
         cache_dir=user_cache_path(APP) / "environments",
         source_root=source_root,
         images=(options.images or source_root / "docker" / "images.toml").absolute(),
-        docker_url=os.environ.get("DOCKER_HOST", ""),
+        docker_url=_docker_url(),
     )
 
 

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from emulator import operations
 from emulator.account import Account
 from emulator.clock import SystemClock
-from emulator.engine.choice import Parts, choose
+from emulator.engine.choice import Parts, choose, end_leftovers
 from emulator.engine.docker_daemon import DockerUnavailable
 from emulator.engine.port import Engine
 from emulator.engine.processes import ProcessesLeft
@@ -100,7 +100,7 @@ class Emulator:
             started.callback(store.close)
             engine, reason = choose(settings.engine, self._parts())
             self._engine = engine
-            for name in engine.remove_leftovers():
+            for name in end_leftovers(settings.processes_dir, settings.docker_url):
                 self._report(f"ended what an emulator that was killed had left running: {name}")
             work_dir = settings.state_dir / "work"
             shutil.rmtree(work_dir, ignore_errors=True)

@@ -34,7 +34,7 @@ class TrainingSpec:
     hosts: tuple[str, ...] = ("algo-1",)
     current_host: str = "algo-1"
     instance_type: str = "local"
-    network_interface: str = "eth0"  # AWS's
+    network_interface: str = "eth0"  # as on AWS
     input_mode: str = "File"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -12,6 +13,8 @@ from runner.progress import Screen
 
 def main() -> int:
     """Exit status: 0 done, 1 the run failed, 2 wrong settings or credentials, 128+N ended by signal N."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what the SDK's local mode prints there is to be seen at once
     problems = Screen(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         signals.install()

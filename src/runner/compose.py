@@ -19,7 +19,7 @@ from runner.errors import SettingsError
 
 COMPOSE_FILE = "docker-compose.yaml"  # the SDK's name for it
 LOCK = ".lock"
-STOP_SECONDS = 10  # between SIGTERM and SIGKILL
+STOP_SECONDS = 2  # between SIGTERM and SIGKILL: nobody waits for what is made then
 COMMAND_SECONDS = 120
 INSTALL = "install it (Debian: apt-get install docker.io docker-compose), or choose another engine"
 

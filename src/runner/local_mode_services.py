@@ -27,6 +27,7 @@ class LocalModeServices:
 
     emulator: LocalServices  # with the Docker engine: that one listens where containers find it
     folder: Path = field(default_factory=lambda: user_state_path(APP) / "local-mode")
+    command: tuple[str, ...] = ()  # Docker Compose; empty: to be looked for
     _projects: compose.Projects | None = None
 
     def start(self) -> None:
@@ -34,7 +35,7 @@ class LocalModeServices:
 
         Raises SettingsError when Docker Compose is not there.
         """
-        command = compose.find()
+        command = self.command or compose.find()
         self.emulator.start()
         self._projects = compose.Projects(command, self.folder)
 

@@ -20,17 +20,32 @@ class Interrupted(BaseException):
         self.exit_status = 128 + number
 
 
+_raised: list[Interrupted] = []  # by the handler, in this process
+
+
 def install() -> None:
     """The first of the signals raises Interrupted in the main thread; later ones find the clean-up at work.
 
     One that is ignored (nohup) stays so.
     """
+    _raised.clear()
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         _set(_answer)
-        raise Interrupted(number)
+        _raised.append(Interrupted(number))
+        raise _raised[0]
 
     _set(interrupt)
+
+
+@contextmanager
+def not_swallowed() -> Iterator[None]:
+    """Raise Interrupted after the body when the body caught it: `finally: return` does, without a word."""
+    try:
+        yield
+    finally:
+        if _raised:
+            raise _raised[0]
 
 
 @contextmanager

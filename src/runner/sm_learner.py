@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.settings import Settings
+from runner.signals import not_swallowed
 
 # Without this the SDK reports each call to a bucket of AWS's own (sagemaker.telemetry).
 NO_TELEMETRY = {
@@ -110,20 +111,23 @@ class SageMakerLearner:
             debugger_hook_config=False,
             disable_profiler=True,
         )
-        self._estimator.fit(channels, job_name=job_name, wait=False)
+        with not_swallowed():  # the SDK's telemetry swallows it, even when it is switched off
+            self._estimator.fit(channels, job_name=job_name, wait=False)
 
     def deploy(self, name: str) -> None:
         """Begin to make model, endpoint configuration and endpoint, all called `name`; does not wait."""
         # `deploy(wait=True)` sleeps 30 s before its first look: a waiter of boto3's is asked instead.
-        self._predictor = self._estimator.deploy(
-            initial_instance_count=self.settings.deploy_instance_count,
-            instance_type=self.destination.deploy_instance_type,
-            image_uri=self.destination.inference_image,
-            endpoint_name=name,
-            model_name=name,
-            wait=False,
-        )
+        with not_swallowed():
+            self._predictor = self._estimator.deploy(
+                initial_instance_count=self.settings.deploy_instance_count,
+                instance_type=self.destination.deploy_instance_type,
+                image_uri=self.destination.inference_image,
+                endpoint_name=name,
+                model_name=name,
+                wait=False,
+            )
 
     def predict(self, data: Any) -> Any:
         """`predictor.predict`: JSON in, the parsed JSON out. Raises botocore's ClientError."""
-        return self._predictor.predict(data)
+        with not_swallowed():
+            return self._predictor.predict(data)

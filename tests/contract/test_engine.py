@@ -217,15 +217,6 @@ def test_prepare(engine: Engine) -> None:
     engine.prepare("prints")
 
 
-def test_no_leftovers_of_the_living(engine: Engine, work: Callable[[str], Work]) -> None:
-    """What runs now is no leftover."""
-    container = engine.start(work("waits"))
-    until_ready(container)
-    assert engine.remove_leftovers() == []
-    assert container.alive()
-    container.stop(10)
-
-
 def test_a_network_joins_the_hosts_of_a_job(engine: Engine, work: Callable[[str], Work]) -> None:
     """Hosts start in it, and it can be closed after them, twice as well; another job's is another one."""
     network, other = (engine.connect(f"training-job/{name}", ["algo-1", "algo-2"]) for name in "ab")

@@ -1,14 +1,12 @@
-"""Jobs, endpoints and a whole run in real containers, over real sockets: boto3, the Docker engine, LocalStack."""
+"""Jobs and endpoints in real containers, over real sockets: boto3, the Docker engine, LocalStack."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import rehearsal
 import urllib3
 from botocore.exceptions import WaiterError
 from emulated import (
@@ -23,7 +21,7 @@ from emulated import (
     upload_words,
     wait_for_job,
 )
-from rehearsal import SMALL, poll, settings
+from rehearsal import poll
 
 from emulator.engine.docker_labels import WORK
 
@@ -105,14 +103,3 @@ def test_the_containers_door_has_the_same_locks(emulated: Emulated, data: str, d
     assert knock("evil.example") == knock(f"127.0.0.1:{port}") == 403
     assert knock(f"{docker_daemon.gateway}:{port}", "/bucket/key") == 403
     wait_for_job(sagemaker, name)
-
-
-def test_the_whole_workflow(docker_daemon: object, tmp_path: Path) -> None:
-    """TensorFlow trains with AWS's toolkit and our server serves, each in its image, which is built when it must be."""
-    run = rehearsal.start(tmp_path, **settings(**SMALL, engine="docker"))
-    assert run.process.wait(timeout=1500) == 0, run.output
-    assert run.finish() == 0
-    report = run.report
-    assert (report["engine"], report["error"], report["removed"]) == ("docker", None, True)
-    assert report["invocations"]["predictor"] == report["invocations"]["boto3"] == report["invocations"]["cli"]
-    run.assert_nothing_left()

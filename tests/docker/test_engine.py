@@ -7,31 +7,25 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from emulated import IMAGE_FOLDER
-from rehearsal import ROOT
 
+from emulator.engine.choice import end_leftovers
 from emulator.engine.docker import DockerEngine, Person
 from emulator.engine.docker_images import Images
-from emulator.engine.docker_labels import WORK, own_filter
-from emulator.engine.port import Container, Exited, Line, Work
-from emulator.images import Catalogue, ImageDefinition
+from emulator.engine.docker_labels import WORK
+from emulator.engine.port import Container, EngineLost, Started, Work
+from emulator.images import ImageDefinition
 from emulator.opt_ml import TrainingSpec, write_training_tree
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 SOMEBODY = Person(12345, 12345)
-
-
-@pytest.fixture(scope="module")
-def images(docker_daemon: Any, tmp_path_factory: pytest.TempPathFactory) -> Images:
-    """The images of a catalogue with the tests' own."""
-    folder = tmp_path_factory.mktemp("images")
-    catalogue = Catalogue(folder / "images.toml", (ImageDefinition("words", ("*",), IMAGE_FOLDER),))
-    return Images(docker_daemon.client, catalogue, ROOT, folder, print)
+Training = Callable[..., Work]
+Finish = Callable[[Container], tuple[list[str], int]]
 
 
 @pytest.fixture
@@ -46,48 +40,33 @@ def foreign(docker_daemon: Any, images: Images) -> Iterator[str]:
     docker_daemon.client.images.remove(name, force=True)
 
 
-def training(folder: Path, image: str, owner: Person | None = None, **more: Any) -> Work:
-    """A job of the tests' image in a tree of its own."""
-    base = folder / "opt-ml"
-    write_training_tree(base, TrainingSpec(more.pop("hyperparameters", {})))
-    if owner:
-        for path in [base, *base.rglob("*")]:
-            os.chown(path, owner.user, owner.group)
-    return Work(f"training-job/{uuid.uuid4().hex}/algo-1", image, "train", base, **more)
-
-
-def run(container: Container) -> tuple[list[str], int]:
-    """Its lines and its exit code."""
-    events = list(container.events())
-    assert isinstance(events[-1], Exited)
-    return [event.text for event in events if isinstance(event, Line)], events[-1].code
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's folder")
-def test_what_our_images_write_is_the_users(docker_daemon: Any, images: Images, tmp_path: Path) -> None:
+def test_what_our_images_write_is_the_users(
+    docker_daemon: Any, images: Images, training: Training, finish: Finish
+) -> None:
     """They run as the user who runs the emulator."""
     engine = DockerEngine(docker_daemon, images, person=SOMEBODY)
-    work = training(tmp_path, "words", SOMEBODY)
-    assert run(engine.start(work))[1] == 0
+    work = training(owner=SOMEBODY)
+    assert finish(engine.start(work))[1] == 0
     assert {path.stat().st_uid for path in work.base_dir.rglob("*")} == {SOMEBODY.user}
     assert (work.base_dir / "model" / "words.json").exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's folder")
 def test_what_a_foreign_image_writes_becomes_the_users(
-    docker_daemon: Any, images: Images, foreign: str, tmp_path: Path
+    docker_daemon: Any, images: Images, foreign: str, training: Training, finish: Finish
 ) -> None:
     """An image that the daemon has is used as it is, as root; its files are handed over at the end."""
     engine = DockerEngine(docker_daemon, images, person=SOMEBODY)
-    work = training(tmp_path, foreign, SOMEBODY)
-    assert run(engine.start(work))[1] == 0
+    work = training(foreign, SOMEBODY)
+    assert finish(engine.start(work))[1] == 0
     assert (work.base_dir / "model" / "words.json").stat().st_uid == SOMEBODY.user
 
 
-def test_limits_are_those_of_the_instance_type(docker_daemon: Any, images: Images, tmp_path: Path) -> None:
+def test_limits_are_those_of_the_instance_type(docker_daemon: Any, images: Images, training: Training) -> None:
     """When asked for: the memory of the type, and its vCPUs as far as this machine has so many."""
     engine = DockerEngine(docker_daemon, images, limits=True)
-    work = training(tmp_path, "words", hyperparameters={"hang": "politely"}, instance_type="ml.m5.large")
+    work = training(hyperparameters={"hang": "politely"}, instance_type="ml.m5.large")
     container = engine.start(work)
     found = docker_daemon.client.containers.list(filters={"label": f"{WORK}={work.name}"})
     settings = found[0].attrs["HostConfig"]
@@ -108,8 +87,10 @@ def test_a_changed_definition_is_another_image(docker_daemon: Any, images: Image
     assert images.tag(definition) != before
 
 
-def test_leftovers_of_a_killed_emulator_are_removed(docker_daemon: Any, images: Images, tmp_path: Path) -> None:
-    """Its container and network are known by their labels once its process is gone."""
+def test_leftovers_of_a_killed_emulator_are_removed(
+    engine: DockerEngine, docker_daemon: Any, images: Images, training: Training, tmp_path: Path
+) -> None:
+    """Its container and network are known by their labels once its process is gone; what the living run stays."""
     images.find("words")
     base = tmp_path / "opt-ml"
     write_training_tree(base, TrainingSpec({"hang": "stubbornly"}))
@@ -125,8 +106,38 @@ def test_leftovers_of_a_killed_emulator_are_removed(docker_daemon: Any, images: 
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     name = f"training-job/{uuid.uuid4().hex}/algo-1"
+    living = engine.start(training(hyperparameters={"hang": "politely"}))
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path), str(IMAGE_FOLDER), name], timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert docker_daemon.client.containers.list(filters={"label": f"{WORK}={name}"})
-    assert DockerEngine(docker_daemon, images).remove_leftovers() == [name]
-    assert not docker_daemon.client.containers.list(all=True, filters=own_filter())
+    assert name in end_leftovers(tmp_path / "processes", os.environ.get("DOCKER_HOST", ""))
+    assert not docker_daemon.client.containers.list(all=True, filters={"label": f"{WORK}={name}"})
+    assert not docker_daemon.client.networks.list(filters={"label": f"{WORK}={name}"})
+    assert living.alive()
+    living.stop(10)
+
+
+def test_a_log_like_a_flood_is_read_to_its_last_line(engine: DockerEngine, training: Training, finish: Finish) -> None:
+    """100,000 lines come as they were written, none is lost, none twice."""
+    program = (
+        "import sys\nfor number in range(100_000): print('line', number, file=[sys.stdout, sys.stderr][number % 2])"
+    )
+    lines, code = finish(engine.start(training(hyperparameters={"program": program})))
+    assert code == 0
+    assert len(lines) == 100_000
+    assert all(line == f"line {number}" for number, line in enumerate(lines))
+
+
+def test_a_container_that_somebody_removes_is_lost(
+    engine: DockerEngine, docker_daemon: Any, training: Training
+) -> None:
+    """It is said so, and nothing of it stays."""
+    work = training(hyperparameters={"hang": "stubbornly"})
+    container = engine.start(work)
+    events = container.events()
+    assert next(events) == Started()
+    (found,) = docker_daemon.client.containers.list(filters={"label": f"{WORK}={work.name}"})
+    found.remove(force=True)
+    with pytest.raises(EngineLost, match=found.id):
+        list(events)
+    assert not container.alive()

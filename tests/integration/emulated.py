@@ -55,6 +55,7 @@ class Emulated:
 
 def catalogue(folder: Path) -> Path:
     """A catalogue in which the tests' image stands for TensorFlow's."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "images.toml"
     program = json.dumps(str(IMAGE_FOLDER / "train.py")), json.dumps(str(IMAGE_FOLDER / "serve.py"))
     path.write_text(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from platformdirs import user_cache_dir
 
 ROOT = Path(__file__).parents[2]
@@ -153,6 +154,20 @@ def start(folder: Path, *flags: str, mode: str = "local", **variables: str) -> R
         start_new_session=True,
     )
     return Rehearsal(process, folder)
+
+
+def assert_same_model(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Two reports tell of the same training and the same answers, but for rounding."""
+    found, expected = other["training"]["metrics"], one["training"]["metrics"]
+    for key in ("iterations", "converged", "cluster_sizes"):
+        assert found[key] == expected[key], key
+    for key in ("train_inertia", "test_inertia"):
+        assert found[key] == pytest.approx(expected[key], rel=1e-5), key
+    assert other["invocations"] == one["invocations"]
+    assert len(other["predictions"]) == len(one["predictions"]) > 0
+    for mine, theirs in zip(other["predictions"], one["predictions"], strict=True):
+        assert mine["cluster_index"] == theirs["cluster_index"]
+        assert mine["distances"] == pytest.approx(theirs["distances"], abs=1e-5)
 
 
 def emulator(folder: Path, *arguments: str, docker: bool = False) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import rehearsal
-from rehearsal import MOVIELENS, SMALL, Rehearsal, settings
+from rehearsal import MOVIELENS, SMALL, Rehearsal, assert_same_model, settings
 
 Rehearse = Callable[..., Rehearsal]
 STEPS = [
@@ -68,12 +68,7 @@ def test_two_hosts_train_what_one_trains(rehearse: Rehearse) -> None:
         run.assert_nothing_left()
         reports.append(run.report)
     assert "Rows to train on, by host: 80, 80" in run.output
-    one, two = (report["training"]["metrics"] for report in reports)
-    assert {key: two[key] for key in ("iterations", "converged", "cluster_sizes")} == {
-        key: one[key] for key in ("iterations", "converged", "cluster_sizes")
-    }
-    assert two["train_inertia"] == pytest.approx(one["train_inertia"], rel=1e-5)
-    assert reports[0]["invocations"]["boto3"] == reports[1]["invocations"]["boto3"]
+    assert_same_model(*reports)
 
 
 @pytest.mark.skipif(not MOVIELENS.exists(), reason="../shared/data/ml-latest-small is not there")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.engine.docker_daemon import Daemon, DockerUnavailable, connect
 from emulator.engine.port import Engine
+from emulator.engine.processes import Processes
 from emulator.engine.venv import PythonEnvironments, VenvEngine
 from emulator.images import Catalogue
 
@@ -48,7 +50,34 @@ def choose(name: str, parts: Parts) -> tuple[Engine, str]:
         if name == "docker":
             raise DockerUnavailable(f"engine docker: {error}. Start Docker, or use the engine venv.") from error
         return _venv(parts), f"auto: {error}"
-    return docker_engine(daemon, parts), "it was asked for" if name == "docker" else f"auto: {daemon.description}"
+    engine = docker_engine(daemon, parts)
+    why = "it was asked for" if name == "docker" else f"auto: {daemon.description}"
+    missing = engine.missing_images()
+    if missing:
+        why += f"; images that are needed and missing ({', '.join(missing)}) are built first, which takes minutes"
+        why += "" if name == "docker" else "; the quick way, without Docker: --engine venv, or REHEARSAL_ENGINE=venv"
+    return engine, why
+
+
+def end_leftovers(processes_dir: Path, docker_url: str = "") -> list[str]:
+    """End what emulators that were killed left running, in whichever engine; the names of the works that still ran.
+
+    What a daemon that makes trouble keeps is left for the next time. Raises ProcessesLeft, OSError.
+    """
+    ended = Processes(processes_dir).remove_leftovers()
+    try:
+        daemon = connect(docker_url)
+    except DockerUnavailable:
+        return ended  # there is nothing to see
+    from emulator.engine import docker_leftovers
+    from emulator.engine.docker_errors import ERRORS
+
+    try:
+        with suppress(*ERRORS):
+            ended += docker_leftovers.remove(daemon.client)
+    finally:
+        daemon.client.close()
+    return sorted(ended)
 
 
 def docker_engine(daemon: Daemon, parts: Parts) -> DockerEngine:

@@ -9,23 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.errors import APIError, DockerException, NotFound
 from docker.types import EndpointConfig, LogConfig
-from requests import RequestException
 
-from emulator.engine.docker_container import DockerContainer, Output
+from emulator.engine.docker_container import DockerContainer, Output, discard
 from emulator.engine.docker_daemon import Daemon
+from emulator.engine.docker_errors import ERRORS
 from emulator.engine.docker_images import Image, Images
-from emulator.engine.docker_labels import WORK, labels, own_filter, owner_lives
+from emulator.engine.docker_labels import labels
 from emulator.engine.docker_networks import DockerNetwork
 from emulator.engine.inherited import inherited
 from emulator.engine.instance_types import resources
-from emulator.engine.port import StartFailed, Work
+from emulator.engine.port import ImageNotFound, StartFailed, Work
 
 BASE = "/opt/ml"
 PORT = 8080  # of `serve`, in the container
 HOST_NAME = "host.docker.internal"
-ERRORS = (DockerException, RequestException, OSError)
 # Standard error joins standard output in one pipe, so that their lines stay in the order they were written.
 MERGED = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -71,12 +69,18 @@ class DockerEngine:
 
     @property
     def network_interface(self) -> str:
-        """A container has one network, the job's own, and the first interface of a container is eth0, as on AWS."""
+        """The one of a container that is in one network."""
         return "eth0"
 
     def prepare(self, image: str) -> None:
         """Build the image unless it is there. Raises ImageNotFound."""
         self._images.find(image)
+
+    def missing_images(self) -> list[str]:
+        """What has to be built before it can run, of the catalogue; nothing is known where the daemon does not say."""
+        with suppress(ImageNotFound, OSError):
+            return self._images.missing()
+        return []
 
     def connect(self, name: str, hosts: Sequence[str]) -> DockerNetwork:
         """Make a private network, in which each host is found by its name. Raises StartFailed."""
@@ -96,7 +100,7 @@ class DockerEngine:
                 undo.callback(network.close)
             try:
                 container = self._client.containers.create(**self._description(work, image, network.name))
-                undo.callback(self._discard, container)
+                undo.callback(discard, container)
                 output = Output(self._client, container.id)
                 undo.callback(output.close)
                 container.start()
@@ -107,26 +111,11 @@ class DockerEngine:
 
         def remove() -> None:
             self._give_back(work, image)
-            self._discard(container)
+            discard(container)
             if network is not work.network:
                 network.close()
 
         return DockerContainer(container, output, address, remove)
-
-    def remove_leftovers(self) -> list[str]:
-        """End what an emulator that was killed left running; the names of the works that were ended."""
-        ended = []
-        for container in self._client.containers.list(all=True, filters=own_filter()):
-            if owner_lives(container.labels):
-                continue
-            if container.status == "running":
-                ended.append(container.labels.get(WORK, container.name))
-            self._discard(container)
-        for network in self._client.networks.list(filters=own_filter()):
-            if not owner_lives(network.attrs.get("Labels") or {}):
-                with suppress(APIError):
-                    network.remove()
-        return sorted(ended)
 
     def stop(self) -> None:
         """Give up what is being built. From any thread."""
@@ -187,8 +176,8 @@ class DockerEngine:
         person = self._person
         if image.built_here or person.user == 0:
             return
-        with suppress(*ERRORS):  # whoever needs a file that he may not read will be told
-            self._client.containers.run(
+        with suppress(*ERRORS), ExitStack() as undo:  # whoever needs a file that he may not read will be told
+            container = self._client.containers.create(
                 image.reference,
                 entrypoint=["chown", "-R", f"{person.user}:{person.group}", BASE],
                 command=[],
@@ -196,10 +185,7 @@ class DockerEngine:
                 network_mode="none",
                 volumes={str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
                 labels=labels(work.name),
-                remove=True,
             )
-
-    @staticmethod
-    def _discard(container: Any) -> None:
-        with suppress(NotFound):
-            container.remove(force=True, v=True)
+            undo.callback(discard, container)
+            container.start()
+            container.wait()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from docker.errors import APIError, NotFound
 from requests import RequestException
 
+from emulator.engine.docker_errors import ERRORS
+from emulator.engine.docker_terminate import TERMINATE
 from emulator.engine.lines import Lines
-from emulator.engine.port import Event, Exited, Line, Started
+from emulator.engine.port import EngineLost, Event, Exited, Line, Started
 
 DRAIN_SECONDS = 5.0  # how long a stop waits for the last lines to be read
-# To every process but the first, which is Docker's init: that ends by itself when the program does.
-TERMINATE = ["/bin/sh", "-c", "kill -TERM -1"]
 
 
 class Output:
@@ -40,7 +40,7 @@ class DockerContainer:
     """A container that was started, and whose output is attached to since before that."""
 
     def __init__(self, container: Any, output: Output, address: str, remove: Callable[[], None]) -> None:
-        """`container` is the Docker SDK's; `remove` is called once, when it has ended."""
+        """`container` is the Docker SDK's; `remove` is called when it has ended, or is lost."""
         self._container = container
         self._output = output
         self._address = address
@@ -56,44 +56,55 @@ class DockerContainer:
         return self._address
 
     def events(self) -> Iterator[Event]:
-        """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread."""
+        """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread.
+
+        Raises EngineLost.
+        """
         self._reading = True
         yield Started()
         lines = Lines()
         try:
-            for chunk in self._output:
-                for text in lines.feed(chunk):
-                    yield Line(text)
+            with self._daemon_answers():
+                for chunk in self._output:
+                    for text in lines.feed(chunk):
+                        yield Line(text)
             for text in lines.end():
                 yield Line(text)
         finally:
             self._drained.set()
-        yield Exited(self._conclude())
+        with self._daemon_answers():
+            code = self._conclude()
+        yield Exited(code)
 
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether it still runs. Raises EngineLost."""
         if self._code is not None:
             return False
-        try:
-            self._container.reload()
-        except NotFound:
-            return False
+        with self._daemon_answers():
+            try:
+                self._container.reload()
+            except NotFound:
+                return False
         return bool(self._container.status == "running")
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM to all of its processes, SIGKILL after `grace_seconds`; returns when none is left. Idempotent."""
-        if self.alive() and not (grace_seconds > 0 and self._terminate(grace_seconds)):
-            with suppress(APIError):  # it ended just now
-                self._container.kill()
-        if self._reading:
-            self._drained.wait(DRAIN_SECONDS)
-        self._conclude()
+        """SIGTERM to its processes, SIGKILL after `grace_seconds`; returns when none is left. Idempotent.
+
+        A process that handles SIGTERM is let end in order, also when what started it does not. Raises EngineLost.
+        """
+        with self._daemon_answers():
+            if self.alive() and not (grace_seconds > 0 and self._terminate(grace_seconds)):
+                with suppress(APIError):  # it ended just now
+                    self._container.kill()
+            if self._reading:
+                self._drained.wait(DRAIN_SECONDS)
+            self._conclude()
 
     def _terminate(self, grace_seconds: float) -> bool:
         """Whether it ended of SIGTERM in time."""
         try:
             if self._container.exec_run(TERMINATE).exit_code != 0:
-                self._container.kill("SIGTERM")  # no shell in there: the program itself must pass it on
+                self._container.kill("SIGTERM")  # nothing more can be started in there: at least to the program itself
         except APIError:
             pass  # it ended just now
         try:
@@ -108,8 +119,23 @@ class DockerContainer:
         """Its exit code; the first to ask removes what is left of it."""
         with self._concluding:
             if self._code is None:
-                code = int(self._container.wait()["StatusCode"])
-                self._output.close()
-                self._remove()
-                self._code = code
+                try:
+                    self._code = int(self._container.wait()["StatusCode"])
+                finally:
+                    self._output.close()
+                    self._remove()
             return self._code
+
+    @contextmanager
+    def _daemon_answers(self) -> Iterator[None]:
+        """What the daemon does not answer is EngineLost."""
+        try:
+            yield
+        except ERRORS as error:
+            raise EngineLost(f"The Docker daemon does not answer for the container any more: {error}") from error
+
+
+def discard(container: Any) -> None:
+    """Remove it, running or not; where that cannot be done now, a later start finds it by its labels."""
+    with suppress(*ERRORS):
+        container.remove(force=True, v=True)

@@ -115,6 +115,10 @@ class Images:
                 if any(definition.stands_for(*split(uri)) for definition in self._catalogue.images):
                     yield Listed(uri, self._look(uri))
 
+    def missing(self) -> list[str]:
+        """The names of the catalogue's images that are yet to be built. Raises ImageNotFound, OSError."""
+        return list(dict.fromkeys(image.name for image in self._catalogue.images if self._built(image) is None))
+
     def stop(self) -> None:
         """Give up what is being built; whoever waits for it gets its error. From any thread."""
         self._builder.stop()

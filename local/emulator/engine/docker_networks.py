@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from docker.errors import APIError
-
+from emulator.engine.docker_errors import ERRORS
 from emulator.engine.docker_labels import NAME, labels
 
 
@@ -27,5 +26,5 @@ class DockerNetwork:
 
     def close(self) -> None:
         """Take it away. Idempotent."""
-        with suppress(APIError):  # gone, or somebody's own container is in it: then the next start tries again
+        with suppress(*ERRORS):  # gone, or somebody's own container is in it: then the next start tries again
             self.network.remove()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
+from emulator.engine.port import EngineLost, Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
 
 
 def _do_nothing(work: Work) -> None:
@@ -25,6 +25,7 @@ class History:
     address: str = ""
     act: Callable[[Work], None] = field(default=_do_nothing)  # its work: writes a model, say; before the lines
     fails_to_start: str = ""  # the reason
+    lost: str = ""  # after its lines: why nobody knows what became of it
     on: Mapping[str, History] = field(default_factory=dict)  # what it does instead on the hosts of these names
 
 
@@ -49,6 +50,8 @@ class FakeContainer:
         self._history.act(self.work)
         for text in self._history.lines:
             yield Line(text)
+        if self._history.lost:
+            raise EngineLost(self._history.lost)
         if self._history.runs_until_stopped:
             self._ended.wait()
         self._end(None)
@@ -61,6 +64,8 @@ class FakeContainer:
 
     def stop(self, grace_seconds: float) -> None:
         """End it as the signal would that it does not ignore."""
+        if self._history.lost:
+            raise EngineLost(self._history.lost)
         ignored = self._history.ignores_sigterm or grace_seconds <= 0
         self._end(signal.SIGKILL if ignored else signal.SIGTERM)
 
@@ -86,9 +91,8 @@ class FakeNetwork:
 class FakeEngine:
     """Runs what its script says: a history an image URI. `started`, `prepared` and `networks` tell what was asked."""
 
-    def __init__(self, script: Mapping[str, History], leftovers: tuple[str, ...] = ()) -> None:
+    def __init__(self, script: Mapping[str, History]) -> None:
         self._script = script
-        self._leftovers = list(leftovers)
         self.prepared: list[str] = []
         self.started: list[FakeContainer] = []
         self.networks: list[FakeNetwork] = []
@@ -105,7 +109,7 @@ class FakeEngine:
 
     @property
     def network_interface(self) -> str:
-        """None that a system would have."""
+        """A name that no real engine has."""
         return "fake0"
 
     def prepare(self, image: str) -> None:
@@ -127,11 +131,6 @@ class FakeEngine:
         container = FakeContainer(work, history)
         self.started.append(container)
         return container
-
-    def remove_leftovers(self) -> list[str]:
-        """The leftovers that were given, once."""
-        leftovers, self._leftovers = self._leftovers, []
-        return leftovers
 
     def stop(self) -> None:
         """Nothing is ever being made ready."""

@@ -18,11 +18,15 @@ class StartFailed(Exception):
     """The image is there, but its container could not be started; the message says why."""
 
 
+class EngineLost(Exception):
+    """What runs the containers is gone, so nobody knows what became of them; the message says more."""
+
+
 class Network(Protocol):
     """Joins the hosts of one job, so that each reaches the others."""
 
     def close(self) -> None:
-        """Take it away, after all that ran in it has ended. Idempotent."""
+        """Take it away, after all that ran in it has ended. Idempotent; raises nothing."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,19 @@ class Container(Protocol):
         """Where `serve` answers, as "host:port"; empty for `train`."""
 
     def events(self) -> Iterator[Event]:
-        """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread."""
+        """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread.
+
+        Raises EngineLost.
+        """
 
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether it still runs. Raises EngineLost."""
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM to all of its processes, SIGKILL after `grace_seconds`; returns when none is left. Idempotent."""
+        """SIGTERM to all of its processes, SIGKILL after `grace_seconds`; returns when none is left. Idempotent.
+
+        Raises EngineLost.
+        """
 
 
 class Engine(Protocol):
@@ -91,7 +101,7 @@ class Engine(Protocol):
 
     @property
     def network_interface(self) -> str:
-        """The network interface by which the hosts of a job reach each other, as a host's own system calls it."""
+        """The interface at which the hosts of a job reach each other, by its name in the containers."""
 
     def prepare(self, image: str) -> None:
         """Make the image ready (build or pull; a second call finds it done). Raises ImageNotFound."""
@@ -101,9 +111,6 @@ class Engine(Protocol):
 
     def start(self, work: Work) -> Container:
         """Start it. Raises ImageNotFound or StartFailed."""
-
-    def remove_leftovers(self) -> list[str]:
-        """End what an emulator that was killed left running; the names of the works that were ended."""
 
     def stop(self) -> None:
         """Give up what is being made ready, so that nobody waits for it. From any thread."""

@@ -109,7 +109,7 @@ class VenvEngine:
 
     @property
     def network_interface(self) -> str:
-        """Loopback's."""
+        """Loopback's: its hosts are addresses of that."""
         return "lo"
 
     def prepare(self, image: str) -> None:
@@ -145,10 +145,6 @@ class VenvEngine:
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or variable
             raise StartFailed(f"{work.name}: {arguments[0]} could not be started: {error}") from error
         return VenvContainer(program, f"127.0.0.1:{port}" if port else "")
-
-    def remove_leftovers(self) -> list[str]:
-        """End what an emulator that was killed left running; the names of the works that were ended."""
-        return self._processes.remove_leftovers()
 
     def stop(self) -> None:
         """Nothing of its own: environments are given up by whoever made them."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from emulator.clock import Clock
-from emulator.engine.port import Container, Engine, Exited, ImageNotFound, Line, StartFailed, Work
+from emulator.engine.port import Container, Engine, EngineLost, Exited, ImageNotFound, Line, StartFailed, Work
 from emulator.lifecycle.ports import LogStream
 
 PING_EVERY = 0.1
@@ -83,6 +84,8 @@ class ServingContainer:
                 ended = self._once(healthy)
             except (ImageNotFound, StartFailed) as error:
                 return f"The container could not be started. {error}"
+            except EngineLost as error:
+                return str(error)
             if self._stopping:
                 return None
             if not self._was_healthy:
@@ -130,7 +133,8 @@ class ServingContainer:
             container = self._container
         self._address = None
         if container is not None:
-            container.stop(grace_seconds)
+            with suppress(EngineLost):  # its own thread finds that, too
+                container.stop(grace_seconds)
 
     def _read(self, container: Container, code: list[int], ended: threading.Event) -> None:
         try:
@@ -141,6 +145,8 @@ class ServingContainer:
                         self._last_lines.append(event.text)
                 elif isinstance(event, Exited):
                     code.append(event.code)
+        except EngineLost:
+            pass  # as `stop` will say
         finally:
             ended.set()
 

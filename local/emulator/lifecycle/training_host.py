@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.engine.port import Container, Exited, Line
+from emulator.engine.port import Container, EngineLost, Exited, Line
 from emulator.lifecycle.ports import LogStream
 
 
@@ -87,16 +87,23 @@ class Followers:
 
 
 def stop_all(hosts: Sequence[TrainingHost], grace_seconds: float) -> None:
-    """Stop all of them at the same time; returns when nothing of them is left."""
-    threads = [
-        threading.Thread(target=host.container.stop, args=(grace_seconds,), name=f"stop {host.name}", daemon=True)
-        for host in hosts[1:]
-    ]
+    """Stop all of them at the same time; returns when nothing of them is left. Raises EngineLost."""
+    lost: list[EngineLost] = []
+
+    def stop(host: TrainingHost) -> None:
+        try:
+            host.container.stop(grace_seconds)
+        except EngineLost as error:
+            lost.append(error)
+
+    threads = [threading.Thread(target=stop, args=(host,), name=f"stop {host.name}", daemon=True) for host in hosts[1:]]
     for thread in threads:
         thread.start()
     try:
         for host in hosts[:1]:
-            host.container.stop(grace_seconds)
+            stop(host)
     finally:
         for thread in threads:
             thread.join()
+    if lost:
+        raise lost[0]

@@ -6,12 +6,13 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from emulator import opt_ml
 from emulator.account import TRAINING_LOG_GROUP, training_log_stream
-from emulator.engine.port import ImageNotFound, Network, StartFailed, Work
+from emulator.engine.port import EngineLost, ImageNotFound, Network, StartFailed, Work
 from emulator.lifecycle import training_states as states
 from emulator.lifecycle.ports import Services, StorageError
 from emulator.lifecycle.training_host import Followers, TrainingHost, host_names, stop_all
@@ -55,7 +56,8 @@ class TrainingRun:
         self._shut_down = True
         self.stop()
         # They may be being given two minutes already.
-        stop_all(list(self._hosts), self._services.shutdown_grace_seconds)
+        with suppress(EngineLost):  # the job's own thread finds that, too
+            stop_all(list(self._hosts), self._services.shutdown_grace_seconds)
 
     def run(self) -> None:
         """From Starting to an end; every outcome is one, a mistake of ours included."""
@@ -84,9 +86,10 @@ class TrainingRun:
 
     def _prepare(self, job: Resource) -> None:
         self._enter("Downloading", states.DOWNLOADING_DATA, TrainingStartTime=self._services.clock.now())
-        names, interface = _host_names(job), self._services.engine.network_interface
+        names = _host_names(job)
         for name in names:
-            opt_ml.write_training_tree(self._base / name, _training_spec(job, name, interface))
+            spec = _training_spec(job, name, self._services.engine.network_interface)
+            opt_ml.write_training_tree(self._base / name, spec)
         for channel in job.document.get("InputDataConfig", ()):
             folders = [self._base / name / "input" / "data" / channel["ChannelName"] for name in names]
             try:
@@ -110,11 +113,13 @@ class TrainingRun:
         except (ImageNotFound, StartFailed) as error:
             raise _Failure(f"ClientError: The training container could not be started. {error}") from error
         finally:
-            stop_all(self._hosts, self._services.shutdown_grace_seconds)
-            if network is not None:
-                network.close()
-            for host in self._hosts:
-                host.log.flush(_FLUSH_SECONDS)
+            try:
+                stop_all(self._hosts, self._services.shutdown_grace_seconds)
+            finally:
+                if network is not None:
+                    network.close()
+                for host in self._hosts:
+                    host.log.flush(_FLUSH_SECONDS)
         return self._stopped() if self._shut_down else self._conclude(job, first_failed)
 
     def _start(self, job: Resource, name: str, network: Network) -> None:

@@ -71,6 +71,10 @@ def test_paths_of_the_file_are_relative_to_the_file(settings_file: Path) -> None
         ({"REHEARSAL_SEED": "x"}, ("seed = 'x'", "REHEARSAL_SEED", "valid integer", "seed = 42")),
         ({"REHEARSAL_BUCKET_NAME": "No_Capitals"}, ("bucket_name", "match pattern", "my-company")),
         ({"REHEARSAL_ENGINE": "podman"}, ("engine", "'auto', 'docker', 'sdk' or 'venv'")),
+        (
+            {"REHEARSAL_ENGINE": "sdk", "REHEARSAL_KEEP_ENDPOINT": "true"},
+            ("keep_endpoint (environment variable REHEARSAL_KEEP_ENDPOINT)", "ends with the run", "docker or venv"),
+        ),
         ({"REHEARSAL_SEDE": "1"}, ("sede (environment variable REHEARSAL_SEDE)", "Did you mean REHEARSAL_SEED?")),
         ({"REHEARSAL_MOVIES": "/nowhere.csv"}, ("movies", "/nowhere.csv", "there is no such file")),
         ({"REHEARSAL_MOVIES": "/"}, ("movies", "is a folder")),

@@ -40,6 +40,15 @@ def test_equal_answers_pass() -> None:
     assert answers.cluster_indices() == {"predictor": [1, 0], "boto3": [1, 0], "cli": [1, 0]}
 
 
+def test_where_there_is_no_api_the_other_two_are_compared() -> None:
+    """The CLI has no part in it, and none in the report."""
+    answers = Invocations([ONE, TWO], [ONE, TWO], None)
+    invoke.check_equal(answers)
+    assert answers.cluster_indices() == {"predictor": [1, 0], "boto3": [1, 0]}
+    with pytest.raises(RunnerError, match=r"differ in rows \[1\]"):
+        invoke.check_equal(Invocations([ONE, TWO], [ONE, ONE], None))
+
+
 @pytest.mark.parametrize("way", ["predictor", "boto3", "cli"])
 def test_a_different_answer_is_shown(way: str) -> None:
     """The error names the row and shows what each way answered."""

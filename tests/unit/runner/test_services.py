@@ -12,6 +12,7 @@ import pytest
 
 from runner import config, services
 from runner.errors import RunnerError, SettingsError
+from runner.local_mode_services import LocalModeServices
 from runner.services import CloudServices, LocalServices, isolate
 
 RUNNER_TOML = Path(__file__).parents[3] / "runner.toml"
@@ -248,7 +249,23 @@ def test_settings_choose_the_services() -> None:
     arguments = ["--config", str(RUNNER_TOML), "--mode"]
     chosen = services.choose(config.load([*arguments, "local"], {}), {})
     assert chosen == LocalServices("auto", "us-east-1", False, {})
+    sdk = services.choose(config.load([*arguments, "local", "--engine", "sdk"], {}), {})
+    assert isinstance(sdk, LocalModeServices)
+    assert sdk.emulator == LocalServices("docker", "us-east-1", False, {})
     assert services.choose(config.load([*arguments, "aws"], AWS_SETTINGS), {}) == CloudServices("us-east-1", {})
+
+
+def test_the_sdks_local_mode_gets_an_emulator_for_its_s3(emulator: FakeEmulator, tmp_path: Path) -> None:
+    """S3 has one URL for this process and for containers, past a proxy; both ends go with the run."""
+    environment: dict[str, str] = {}
+    sdk = LocalModeServices(local(environment, engine="docker"), tmp_path / "local-mode", ("true",))
+    sdk.start()
+    connection = sdk.connect()
+    assert (connection.engine, environment["AWS_ENDPOINT_URL"]) == ("sdk", "http://172.17.0.1:4567")
+    assert "172.17.0.1" in environment["NO_PROXY"].split(",")
+    sdk.stop(keep=False)
+    assert "ended by SIGTERM" in emulator.calls
+    assert list((tmp_path / "local-mode").glob("run-*")) == []
 
 
 def test_aws_is_reached_by_the_users_own_environment() -> None:

@@ -44,6 +44,27 @@ def test_a_shield_keeps_signals_off_its_body_alone(capfd: pytest.CaptureFixture[
         signal.raise_signal(signal.SIGTERM)
 
 
+def swallow() -> None:
+    """Ends as if nothing had been, as the SDK's telemetry does."""
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        return  # noqa: B012
+
+
+def test_what_somebody_swallowed_is_raised_again() -> None:
+    """Nothing else would end the run: later signals find it cleaning up already."""
+    swallow()
+    with pytest.raises(signals.Interrupted) as caught, signals.not_swallowed():
+        pass
+    assert caught.value.exit_status == 143
+    with pytest.raises(signals.Interrupted), signals.not_swallowed():
+        raise ValueError("what came of it")
+    signals.install()
+    with signals.not_swallowed():
+        pass  # an interruption of an earlier program in this process is none of ours
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     """`nohup` must go on working."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

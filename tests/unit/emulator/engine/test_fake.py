@@ -25,10 +25,3 @@ def test_it_remembers_what_was_asked_of_it(tmp_path: Path) -> None:
     engine.start(work)
     assert engine.prepared == ["image"]
     assert [container.work for container in engine.started] == [work]
-
-
-def test_leftovers_are_removed_once() -> None:
-    """The leftovers of its script are ended by the first call."""
-    engine = FakeEngine({}, leftovers=("training-job/a/algo-1",))
-    assert engine.remove_leftovers() == ["training-job/a/algo-1"]
-    assert engine.remove_leftovers() == []

@@ -98,6 +98,15 @@ def test_deleting_ends_the_containers_and_leaves_nothing(emulator: Make, storage
     until(made, "InService")
 
 
+def test_an_engine_that_is_gone_fails_the_endpoint(emulator: Make, storage: FakeStorage) -> None:
+    """With the engine's own words, and it can be deleted."""
+    made = emulator(History(lines=("serving",), lost="The Docker daemon does not answer"), storage=storage)
+    create(made)
+    assert until(made, "Failed").document["FailureReason"] == "The Docker daemon does not answer"
+    OPERATIONS["DeleteEndpoint"](made.context, {"EndpointName": "endpoint"})
+    made.poll(lambda: gone(made), "the endpoint's end")
+
+
 def test_a_container_that_dies_at_its_start_fails_the_endpoint(emulator: Make, storage: FakeStorage) -> None:
     """AWS's text, and the last lines of the log, are the reason."""
     health = FakeHealth()

@@ -179,6 +179,18 @@ def test_a_mistake_of_ours_ends_the_job(emulator: Make, job_request: Request) ->
     assert list(made.work.iterdir()) == []
 
 
+def test_an_engine_that_is_gone_fails_the_job(emulator: Make, job_request: Request) -> None:
+    """With the engine's own words; its network is closed, its lines can be read and its folder goes all the same."""
+    made = emulator(History(lines=("one",), lost="The Docker daemon does not answer"))
+    create(made, job_request())
+    reason = ended(made).document["FailureReason"]
+    assert reason.startswith("InternalServerError: ")
+    assert "The Docker daemon does not answer" in reason
+    assert list(made.logs.lines.values()) == [["one"]]
+    assert [network.closed for network in made.engine.networks] == [True]
+    assert list(made.work.iterdir()) == []
+
+
 def test_a_job_can_be_stopped_while_it_trains(emulator: Make, job_request: Request) -> None:
     """Stopping, then Stopped; what it had made is uploaded, as on AWS."""
     made = emulator(History(lines=("go",), runs_until_stopped=True, act=write_model))
