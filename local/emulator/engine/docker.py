@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.types import EndpointConfig, LogConfig
+from docker.types import LogConfig
 
 from emulator.engine.docker_container import DockerContainer, Output, discard
 from emulator.engine.docker_daemon import Daemon
@@ -17,7 +17,7 @@ from emulator.engine.docker_errors import ERRORS
 from emulator.engine.docker_images import Image, Images
 from emulator.engine.docker_labels import labels
 from emulator.engine.docker_networks import DockerNetwork
-from emulator.engine.inherited import inherited
+from emulator.engine.inherited import proxies
 from emulator.engine.instance_types import resources
 from emulator.engine.port import ImageNotFound, StartFailed, Work
 
@@ -135,7 +135,7 @@ class DockerEngine:
             "environment": {**self._own_environment(work), **work.environment},
             "volumes": {str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
             "network": network,
-            "networking_config": {network: EndpointConfig(self._client.api._version, aliases=[work.host])},
+            "networking_config": {network: self._client.api.create_endpoint_config(aliases=[work.host])},
             "extra_hosts": {HOST_NAME: self.host_address},
             "labels": labels(work.name),
             "init": True,  # passes signals on: a first process of its own would ignore SIGTERM
@@ -158,7 +158,7 @@ class DockerEngine:
 
     def _own_environment(self, work: Work) -> Mapping[str, str]:
         """What the engine itself sets: the way to the network, and where to listen."""
-        own = {name: value for name, value in inherited().items() if name.lower().endswith("_proxy")}
+        own = proxies()
         for name in {"NO_PROXY", "no_proxy"} & own.keys():
             own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
         if work.command == "serve":
