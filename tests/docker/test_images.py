@@ -134,5 +134,5 @@ def test_a_first_start_says_what_it_will_cost(docker_daemon: Any, tmp_path: Path
         engine: Any
         engine, why = choose(name, parts)
         engine.close()
-        assert f"missing ({tmp_path.name}) are built first, which takes minutes" in why
+        assert f"not built yet, which takes minutes when they are first needed: {tmp_path.name}" in why
         assert ("REHEARSAL_ENGINE=venv" in why) == (name == "auto")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.types import LogConfig
+from docker.types import LogConfig, Mount
 
 from emulator.engine.docker_container import DockerContainer, Output, discard
 from emulator.engine.docker_daemon import Daemon
@@ -133,7 +133,7 @@ class DockerEngine:
             "command": [],
             "hostname": work.host,
             "environment": {**self._own_environment(work), **work.environment},
-            "volumes": {str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
+            "mounts": [_mounted(work.base_dir.resolve(), BASE)],
             "network": network,
             "networking_config": {network: self._client.api.create_endpoint_config(aliases=[work.host])},
             "extra_hosts": {HOST_NAME: self.host_address},
@@ -149,7 +149,7 @@ class DockerEngine:
             description["cap_drop"] = ["ALL"]
             description["security_opt"] = ["no-new-privileges"]
         if Path(CERTIFICATES).exists():
-            description["volumes"][CERTIFICATES] = {"bind": CERTIFICATES, "mode": "ro"}
+            description["mounts"].append(_mounted(Path(CERTIFICATES), CERTIFICATES, read_only=True))
         limit = resources(work.instance_type) if self._limits else None
         if limit is not None:
             description["nano_cpus"] = int(min(limit.processors, self._daemon.processors) * 1e9)
@@ -160,7 +160,8 @@ class DockerEngine:
         """What the engine itself sets: the way to the network, and where to listen."""
         own = proxies()
         for name in {"NO_PROXY", "no_proxy"} & own.keys():
-            own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
+            if own[name] != "*":
+                own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
         if work.command == "serve":
             own["SAGEMAKER_BIND_TO_PORT"] = str(PORT)
         return own
@@ -183,9 +184,14 @@ class DockerEngine:
                 command=[],
                 user="0:0",
                 network_mode="none",
-                volumes={str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
+                mounts=[_mounted(work.base_dir.resolve(), BASE)],
                 labels=labels(work.name),
             )
             undo.callback(discard, container)
             container.start()
             container.wait()
+
+
+def _mounted(source: Path, target: str, *, read_only: bool = False) -> Mount:
+    """A folder or file of this machine; other than a `volume` it is not made, as root, where it is missing."""
+    return Mount(target, str(source), type="bind", read_only=read_only)

@@ -43,7 +43,7 @@ class FakeDaemon:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0].removeprefix("/v1.41")
-                self.send_response(200 if path in answers else 500)
+                self.send_response(200 if path in answers else 404 if answers else 500)
                 self.end_headers()
                 self.wfile.write(json.dumps(answers.get(path, {"message": "out of order"})).encode())
 
@@ -107,6 +107,10 @@ ELSEWHERE = {"IPAM": {"Config": [{"Subnet": "203.0.113.0/24"}]}}
         ({}, "no Docker daemon answers at .*docker.sock .*out of order"),
         ({**ANSWERS, "/networks/bridge": ELSEWHERE}, r"cannot reach this machine .*203\.0\.113\.1.* rootless"),
         ({**ANSWERS, "/networks/bridge": {"IPAM": {"Config": None}}}, "cannot reach this machine .*none"),
+        (
+            {path: answer for path, answer in ANSWERS.items() if "bridge" not in path},
+            "cannot reach this machine .*none",
+        ),
     ],
     indirect=["daemon"],
 )
