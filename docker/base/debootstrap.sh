@@ -10,7 +10,8 @@ SECURITY=${SECURITY:-http://deb.debian.org/debian-security}
 [ "$(id -u)" = 0 ] || { echo "debootstrap needs root: run this with sudo" >&2; exit 1; }
 
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+clear() { umount "$root/proc" "$root/sys" 2> /dev/null || true; rm -rf --one-file-system "$root"; }
+trap clear EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from emulator.engine.choice import end_leftovers
 from emulator.engine.docker import DockerEngine, Person
 from emulator.engine.docker_images import Images
 from emulator.engine.docker_labels import WORK
-from emulator.engine.port import Container, EngineLost, Started, Work
+from emulator.engine.port import Container, EngineLost, Started, StartFailed, Work
 from emulator.images import ImageDefinition
 from emulator.opt_ml import TrainingSpec, write_training_tree
 
@@ -115,6 +116,36 @@ def test_leftovers_of_a_killed_emulator_are_removed(
     assert not docker_daemon.client.networks.list(filters={"label": f"{WORK}={name}"})
     assert living.alive()
     living.stop(10)
+
+
+@pytest.mark.parametrize(("given", "expected"), [("a.example", ["a.example", "{}"]), ("*", ["*"])])
+def test_this_machine_needs_no_proxy(
+    engine: DockerEngine,
+    training: Training,
+    finish: Finish,
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    expected: list[str],
+) -> None:
+    """A container is told the user's proxy, and not to ask it for what is here; what the job sets itself wins."""
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy.example:1")
+    monkeypatch.setenv("no_proxy", given)
+    program = "import os; print(os.environ['https_proxy']); print(os.environ['no_proxy'])"
+    work = training(hyperparameters={"program": program}, environment={"https_proxy": "http://own.example:1"})
+    (proxy, direct), _ = finish(engine.start(work))
+    assert proxy == "http://own.example:1"
+    assert {each.format(engine.host_address) for each in expected} <= set(direct.split(","))
+    assert (direct == "*") == (given == "*")
+
+
+def test_a_folder_that_is_not_there_is_not_made(engine: DockerEngine, training: Training, tmp_path: Path) -> None:
+    """Nor by the daemon, as root: the start fails, and says what is missing."""
+    work = replace(training(), base_dir=tmp_path / "gone: with a colon")
+    with pytest.raises(StartFailed, match="gone: with a colon"):
+        engine.start(work)
+    assert not work.base_dir.exists()
 
 
 def test_a_log_like_a_flood_is_read_to_its_last_line(engine: DockerEngine, training: Training, finish: Finish) -> None:

@@ -72,3 +72,24 @@ def test_a_uri_that_nobody_knows_is_an_error(folder: Path) -> None:
         answer = images(folder, action, "--json", URI, "unheard-of:1")
         assert (answer.returncode, answer.stdout) == (1, "")
         assert "unheard-of:1" in answer.stderr
+
+
+def test_a_build_that_fails_says_why(folder: Path, docker_daemon: Any) -> None:
+    """The end of its output is on stderr; no image and no container of it is left."""
+    (dockerfile,) = folder.glob("*/Dockerfile")
+    name = dockerfile.parent.name
+    dockerfile.write_text(f"ARG BASE\nFROM ${{BASE}}\nRUN echo {name} is out of luck; exit 3\n")
+    failed = images(folder, "build", "--json", URI)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "returned a non-zero code: 3" in failed.stderr
+    assert f"{name} is out of luck" in failed.stderr.splitlines()
+    assert docker_daemon.client.images.list(f"{NAME}/{name}") == []
+    left = docker_daemon.client.containers.list(all=True, ignore_removed=True)
+    assert not [each for each in left if name in " ".join(each.attrs["Args"])]
+
+
+def test_an_image_that_cannot_be_pulled(folder: Path) -> None:
+    """Is named, with the daemon's reason."""
+    answer = images(folder, "list", "--pull", "localhost:9/new:1")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "The image 'localhost:9/new:1' cannot be pulled: " in answer.stderr

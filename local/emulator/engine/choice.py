@@ -54,7 +54,7 @@ def choose(name: str, parts: Parts) -> tuple[Engine, str]:
     why = "it was asked for" if name == "docker" else f"auto: {daemon.description}"
     missing = engine.missing_images()
     if missing:
-        why += f"; images that are needed and missing ({', '.join(missing)}) are built first, which takes minutes"
+        why += f"; not built yet, which takes minutes when they are first needed: {', '.join(missing)}"
         why += "" if name == "docker" else "; the quick way, without Docker: --engine venv, or REHEARSAL_ENGINE=venv"
     return engine, why
 

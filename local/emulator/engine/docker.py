@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.types import EndpointConfig, LogConfig
+from docker.types import LogConfig, Mount
 
 from emulator.engine.docker_container import DockerContainer, Output, discard
 from emulator.engine.docker_daemon import Daemon
@@ -17,7 +17,7 @@ from emulator.engine.docker_errors import ERRORS
 from emulator.engine.docker_images import Image, Images
 from emulator.engine.docker_labels import labels
 from emulator.engine.docker_networks import DockerNetwork
-from emulator.engine.inherited import inherited
+from emulator.engine.inherited import proxies
 from emulator.engine.instance_types import resources
 from emulator.engine.port import ImageNotFound, StartFailed, Work
 
@@ -133,9 +133,9 @@ class DockerEngine:
             "command": [],
             "hostname": work.host,
             "environment": {**self._own_environment(work), **work.environment},
-            "volumes": {str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
+            "mounts": [_mounted(work.base_dir.resolve(), BASE)],
             "network": network,
-            "networking_config": {network: EndpointConfig(self._client.api._version, aliases=[work.host])},
+            "networking_config": {network: self._client.api.create_endpoint_config(aliases=[work.host])},
             "extra_hosts": {HOST_NAME: self.host_address},
             "labels": labels(work.name),
             "init": True,  # passes signals on: a first process of its own would ignore SIGTERM
@@ -149,7 +149,7 @@ class DockerEngine:
             description["cap_drop"] = ["ALL"]
             description["security_opt"] = ["no-new-privileges"]
         if Path(CERTIFICATES).exists():
-            description["volumes"][CERTIFICATES] = {"bind": CERTIFICATES, "mode": "ro"}
+            description["mounts"].append(_mounted(Path(CERTIFICATES), CERTIFICATES, read_only=True))
         limit = resources(work.instance_type) if self._limits else None
         if limit is not None:
             description["nano_cpus"] = int(min(limit.processors, self._daemon.processors) * 1e9)
@@ -158,9 +158,10 @@ class DockerEngine:
 
     def _own_environment(self, work: Work) -> Mapping[str, str]:
         """What the engine itself sets: the way to the network, and where to listen."""
-        own = {name: value for name, value in inherited().items() if name.lower().endswith("_proxy")}
+        own = proxies()
         for name in {"NO_PROXY", "no_proxy"} & own.keys():
-            own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
+            if own[name] != "*":
+                own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
         if work.command == "serve":
             own["SAGEMAKER_BIND_TO_PORT"] = str(PORT)
         return own
@@ -183,9 +184,14 @@ class DockerEngine:
                 command=[],
                 user="0:0",
                 network_mode="none",
-                volumes={str(work.base_dir.resolve()): {"bind": BASE, "mode": "rw"}},
+                mounts=[_mounted(work.base_dir.resolve(), BASE)],
                 labels=labels(work.name),
             )
             undo.callback(discard, container)
             container.start()
             container.wait()
+
+
+def _mounted(source: Path, target: str, *, read_only: bool = False) -> Mount:
+    """A folder or file of this machine; other than a `volume` it is not made, as root, where it is missing."""
+    return Mount(target, str(source), type="bind", read_only=read_only)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -13,10 +14,9 @@ from typing import Any
 
 from docker.errors import DockerException
 from docker.errors import ImageNotFound as NotThere
-from filelock import FileLock
 from requests import RequestException
 
-from emulator.engine.docker_build import Builder
+from emulator.engine.docker_build import POLL_SECONDS, Builder
 from emulator.engine.docker_labels import NAME, PROJECT
 from emulator.engine.inherited import with_defaults
 
@@ -24,7 +24,6 @@ OFFICIAL = "python:3.11-slim-bookworm"
 OWN = f"{NAME}/base:bookworm-python3.11"
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 LAST_LINES = 10
-POLL_SECONDS = 0.2
 
 
 class BaseUnavailable(Exception):
@@ -44,18 +43,19 @@ class Base:
         self._report = report
 
     def reference(self) -> str:
-        """Its name: what the daemon has, else what a registry gives, else our own. Raises BaseUnavailable, OSError."""
-        self._cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._cache_dir / "docker-base.lock"):
-            for name in (OFFICIAL, OWN):
-                if self._has(name):
-                    return name
-            try:
-                self._client.images.pull(OFFICIAL)
-                return OFFICIAL
-            except (DockerException, RequestException) as error:
-                self._make(str(error))
-            return OWN
+        """Its name: what the daemon has, else what a registry gives, else our own.
+
+        For one caller at a time. Raises BaseUnavailable, BuildFailed, OSError.
+        """
+        for name in (OFFICIAL, OWN):
+            if self._has(name):
+                return name
+        try:
+            self._client.images.pull(OFFICIAL)
+            return OFFICIAL
+        except (DockerException, RequestException) as error:
+            self._make(str(error))
+        return OWN
 
     def _has(self, name: str) -> bool:
         try:
@@ -81,12 +81,16 @@ class Base:
                 stdin=subprocess.DEVNULL,
                 stdout=tar,
                 stderr=log,
+                start_new_session=True,
             )
-            while process.poll() is None:
-                if self._builder.stopped.wait(POLL_SECONDS):
-                    process.terminate()  # it removes what it has made so far
+            try:
+                while process.poll() is None:
+                    self._builder.stopped.wait(POLL_SECONDS)
+                    self._builder.raise_if_stopped()
+            finally:
+                if process.poll() is None:  # we were stopped, or interrupted
+                    os.killpg(process.pid, signal.SIGTERM)  # what it runs as well; it removes what it has made so far
                     process.wait()
-                    raise BaseUnavailable("the making of the base image was stopped")
             if process.returncode:
                 log.seek(0)
                 last = log.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]

@@ -12,6 +12,7 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from emulator.engine.docker_labels import NAME, PROJECT, STAGE
+from emulator.engine.inherited import proxies
 
 LAST_LINES = 15  # of the build's output, in an error
 POLL_SECONDS = 0.2
@@ -32,6 +33,11 @@ class Builder:
         """Give up what is being built, from any thread: the daemon ends it when this process does."""
         self.stopped.set()
 
+    def raise_if_stopped(self) -> None:
+        """Raises BuildFailed when what is being built was given up."""
+        if self.stopped.is_set():
+            raise BuildFailed("the building of images was stopped")
+
     def build(self, context: bytes, *, dockerfile: str, tag: str, base: str) -> None:
         """Build an image from a context (a tar) and name it. Raises BuildFailed."""
         said: queue.Queue[dict[str, Any] | Exception | None] = queue.Queue()
@@ -43,7 +49,7 @@ class Builder:
                     custom_context=True,
                     dockerfile=dockerfile,
                     tag=tag,
-                    buildargs={"BASE": base},
+                    buildargs={"BASE": base, **proxies()},  # proxies: known to every Dockerfile, kept in no layer
                     labels={PROJECT: NAME},
                     network_mode="host",  # a build needs the package index by whatever way this machine has
                     rm=True,
@@ -59,11 +65,10 @@ class Builder:
         threading.Thread(target=read, name=f"build {tag}", daemon=True).start()
         last: deque[str] = deque(maxlen=LAST_LINES)
         while True:
+            self.raise_if_stopped()
             try:
                 message = said.get(timeout=POLL_SECONDS)
             except queue.Empty:
-                if self.stopped.is_set():
-                    raise BuildFailed(f"{tag}: the building of its image was stopped") from None
                 continue
             if message is None:
                 break

@@ -46,7 +46,7 @@ def connect(url: str = "") -> Daemon:
     try:
         quick = docker.DockerClient(base_url=url, timeout=PING_SECONDS)
         info = quick.info()
-        gateway = _gateway(quick.networks.get("bridge").attrs)
+        gateway = _gateway(quick)
     except (DockerException, RequestException) as error:
         raise DockerUnavailable(f"no Docker daemon answers at {path} ({error})") from error
     finally:
@@ -61,8 +61,14 @@ def connect(url: str = "") -> Daemon:
     return Daemon(client, gateway, int(info.get("NCPU") or 1), f"Docker {info.get('ServerVersion')} answers at {path}")
 
 
-def _gateway(bridge: dict[str, Any]) -> str:
-    """The IPv4 gateway of a network; empty when it has none."""
+def _gateway(client: Any) -> str:
+    """The IPv4 gateway of the default bridge; empty when there is none."""
+    from docker.errors import NotFound
+
+    try:
+        bridge = client.networks.get("bridge").attrs
+    except NotFound:  # dockerd --bridge=none
+        return ""
     for entry in bridge["IPAM"]["Config"] or ():
         if "." in entry.get("Subnet", ""):
             # Where the daemon has chosen it by itself, 20.10 does not say it: it is the first of the subnet.

@@ -7,17 +7,18 @@ import io
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from docker.errors import DockerException, NullResource
 from docker.errors import ImageNotFound as NotThere
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from requests import RequestException
 
 from emulator.engine.docker_base import Base, BaseUnavailable
-from emulator.engine.docker_build import Builder, BuildFailed
+from emulator.engine.docker_build import POLL_SECONDS, Builder, BuildFailed
 from emulator.engine.docker_labels import NAME, PROJECT
 from emulator.engine.port import ImageNotFound
 from emulator.images import Catalogue, ImageDefinition, split
@@ -82,15 +83,14 @@ class Images:
         image = self._look(tag)
         if image is not None:
             return image
-        self._cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._cache_dir / f"docker-{tag.replace('/', '-').replace(':', '-')}.lock"):
+        with self._turn():
             image = self._look(tag)
             return image if image is not None else self._build(definition, tag)
 
     def pull(self, uri: str) -> Image:
         """Fetch the image of that URI from its registry. Raises ImageNotFound."""
         try:
-            self._client.images.pull(uri, tag=None if "@" in uri else split(uri)[1])
+            self._client.images.pull(uri)
         except (DockerException, RequestException) as error:
             raise ImageNotFound(f"The image {uri!r} cannot be pulled: {error}") from error
         image = self._look(uri)
@@ -135,6 +135,21 @@ class Images:
             raise ImageNotFound(f"The image {uri!r} cannot be looked up: {error}") from error
         entrypoint = found.attrs["Config"].get("Entrypoint") or ()
         return Image(uri, tuple(entrypoint), found.labels.get(PROJECT) == NAME, int(found.attrs["Size"]))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One build at a time: what one clears up at its end could be a layer that another goes on from."""
+        self._cache_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._cache_dir / "docker-build.lock")
+        while True:
+            self._builder.raise_if_stopped()
+            with suppress(Timeout):
+                lock.acquire(timeout=POLL_SECONDS)
+                break
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _build(self, definition: ImageDefinition, tag: str) -> Image:
         base = self._base.reference()

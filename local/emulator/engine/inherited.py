@@ -28,6 +28,11 @@ def inherited(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return passed
 
 
+def proxies() -> dict[str, str]:
+    """Of that what names proxies, and what they are not for."""
+    return {name: value for name, value in inherited().items() if name.lower().endswith("_proxy")}
+
+
 def with_defaults(defaults: Mapping[str, str]) -> dict[str, str]:
     """All of this process's own environment, for a tool of the user's such as uv, and what it does not set itself."""
     return {**defaults, **os.environ}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.engine.inherited import LOOPBACK, inherited, with_defaults
+from emulator.engine.inherited import LOOPBACK, inherited, proxies, with_defaults
 
 
 def test_only_the_harmless_is_passed_on() -> None:
@@ -22,6 +22,14 @@ def test_loopback_needs_no_proxy(given: dict[str, str], expected: str) -> None:
     """A proxy is passed on, but never asked for what is on this machine."""
     passed = inherited({"https_proxy": "http://proxy", **given})
     assert passed == {"https_proxy": "http://proxy", "NO_PROXY": expected, "no_proxy": expected}
+
+
+def test_only_proxies_go_into_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what they are not for; nothing else of the user's."""
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy")
+    assert proxies() == {"https_proxy": "http://proxy", "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
 
 
 def test_the_users_settings_win_over_defaults() -> None:
