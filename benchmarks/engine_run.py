@@ -18,13 +18,14 @@ from typing import Any
 import docker
 from rich.console import Console
 
-from runner import config
+from runner import config, sm_learner
 from runner.pipeline import Workflow
 from runner.progress import Progress
 from runner.report import Report
 from runner.sm_learner import sdk
 
 ROOT = Path(__file__).parents[1]
+AS_IT_COMES = "sdk-as-it-comes"  # as the SDK is without the runner's `quicken`
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints"
 MARK = re.compile(r"\[mark\] (\w+) ([\d.]+)")
 SERVER = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) INFO (Listening|Ready)")
@@ -59,6 +60,9 @@ def set_up(engine: str, flags: list[str]) -> str:
     paths = {"generated_data_path": "generated", "training_data_path": "matrix", "report_dir": "report"}
     variables = {f"REHEARSAL_{name.upper()}": str(place / path) for name, path in paths.items()}
     variables["REHEARSAL_ENTRY_POINT_SCRIPT"] = str(source / "marked.py")
+    if engine == AS_IT_COMES:
+        sm_learner.quicken = lambda: None  # type: ignore[assignment]
+    engine = "sdk" if engine == AS_IT_COMES else engine
     arguments = ["--mode", "local", "--engine", engine, "--config", str(ROOT / "runner.toml"), *flags]
     settings = config.load(arguments, variables)
     printed = io.StringIO()

@@ -651,4 +651,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)
     environment = dict(os.environ)
     os.environ.pop("TF_CONFIG", None)  # the estimator would take it for one of parameter servers
-    sys.exit(main(sys.argv[1:], environment))
+    status = main(sys.argv[1:], environment)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: there is nothing left to do, and to take the interpreter down around TensorFlow takes half a second.
+    os._exit(status)

@@ -48,11 +48,7 @@ class Environments:
         Safe against other threads and processes, and against being killed: what is in the final place is complete.
         Raises EnvironmentFailed.
         """
-        try:
-            content = requirements.read_bytes()
-        except OSError as error:
-            raise EnvironmentFailed(f"{name}: its requirements cannot be read: {error}") from error
-        folder = self.cache_dir / f"{name}-{_key(content)}"
+        folder = self._folder(name, requirements)
         python = folder / "bin" / "python"
         if python.exists():  # follows the link: an environment whose base Python was removed does not count
             return python
@@ -64,6 +60,18 @@ class Environments:
         except OSError as error:
             raise EnvironmentFailed(f"{name}: no environment can be built in {self.cache_dir}: {error}") from error
         return python
+
+    def built(self, name: str, requirements: Path) -> Path | None:
+        """The interpreter of that environment if it is there. Raises EnvironmentFailed."""
+        python = self._folder(name, requirements) / "bin" / "python"
+        return python if python.exists() else None
+
+    def _folder(self, name: str, requirements: Path) -> Path:
+        try:
+            content = requirements.read_bytes()
+        except OSError as error:
+            raise EnvironmentFailed(f"{name}: its requirements cannot be read: {error}") from error
+        return self.cache_dir / f"{name}-{_key(content)}"
 
     def stop(self) -> None:
         """End what is being built; `python` then raises EnvironmentFailed, in whichever thread it was called.

@@ -21,6 +21,7 @@ class ImageDefinition:
     folder: Path  # holds requirements.txt and, for the Docker engine, the Dockerfile
     commands: Mapping[Command, tuple[str, ...]] = field(default_factory=dict)
     python_path: str = ""  # relative to the repository
+    standby: tuple[str, ...] = ()  # a `serve` that waits to be told what to serve (venv engine)
     context: tuple[str, ...] = ()  # folders of the repository that the Dockerfile copies from, besides its own
 
     @property
@@ -80,7 +81,9 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def _definition(path: Path, number: int, entry: Mapping[str, Any]) -> ImageDefinition:
-    unknown = sorted(set(entry) - {"repository", "tags", "folder", "train", "serve", "python_path", "context"})
+    unknown = sorted(
+        set(entry) - {"repository", "tags", "folder", "train", "serve", "standby", "python_path", "context"}
+    )
     missing = sorted({"repository", "tags", "folder"} - set(entry))
     for problem, names in (("does not know", unknown), ("misses", missing)):
         if names:
@@ -96,5 +99,6 @@ def _definition(path: Path, number: int, entry: Mapping[str, Any]) -> ImageDefin
         folder=path.parent / entry["folder"],
         commands=commands,
         python_path=entry.get("python_path", ""),
+        standby=tuple(entry.get("standby", ())),
         context=tuple(entry.get("context", ())),
     )

@@ -16,6 +16,7 @@ import sys
 from types import FrameType
 
 from model_server import settings as settings_module
+from model_server import standby
 from model_server.errors import StartError
 from model_server.saved_models import SavedModel
 from model_server.server import Server
@@ -24,12 +25,16 @@ from model_server.tensorflow_session import Parallelism, SessionServable
 
 def main() -> int:
     """Run the server; the process's exit status."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="model_server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--standby", action="store_true", help="wait on stdin to be told environment and folder")
+    options = parser.parse_args()
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # Before TensorFlow is imported: its notes on CPU instructions and missing GPUs help nobody here. Errors stay.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if options.standby and not standby.wait(sys.stdin.buffer, os.environ):
+        return 0
     try:
         settings = settings_module.from_environment(os.environ, os.cpu_count() or 1)
         if settings.without_meaning:

@@ -34,9 +34,13 @@ def sdk(module: str) -> Any:
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
     # This one sets its own level back whenever it is used, and is used at import; a filter stays.
     logging.getLogger("sagemaker.config").addFilter(lambda record: record.levelno >= logging.WARNING)
-    # Our configuration is a constant, and the SDK validates it at each of 45 look-ups, 0.1 s each.
-    importlib.import_module("sagemaker").utils.validate_sagemaker_config = lambda *_: None
+    quicken()
     return importlib.import_module(module)
+
+
+def quicken() -> None:
+    """Our configuration is a constant, and the SDK validates it at each of 45 look-ups, 0.1 s each: do without."""
+    importlib.import_module("sagemaker").utils.validate_sagemaker_config = lambda *_: None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,10 @@ class FakeEnvironments:
         """The interpreter of the tests."""
         return Path(sys.executable) if name != "broken" else Path("/nonexistent/python")
 
+    def built(self, name: str, requirements: Path) -> Path | None:
+        """It is there."""
+        return self.python(name, requirements)
+
 
 def venv_engine(tmp_path: Path) -> Engine:
     """The venv engine, with an image for each behaviour."""

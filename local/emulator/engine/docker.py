@@ -76,6 +76,9 @@ class DockerEngine:
         """Build the image unless it is there. Raises ImageNotFound."""
         self._images.find(image)
 
+    def warm_up(self) -> None:
+        """Nothing: a container's environment and folders are those that it was made with."""
+
     def missing_images(self) -> list[str]:
         """What has to be built before it can run, of the catalogue; nothing is known where the daemon does not say."""
         with suppress(ImageNotFound, OSError):

@@ -117,6 +117,9 @@ class FakeEngine:
         self._history(image)
         self.prepared.append(image)
 
+    def warm_up(self) -> None:
+        """Nothing is cold."""
+
     def connect(self, name: str, hosts: Sequence[str]) -> FakeNetwork:
         """A network that joins nothing."""
         self.networks.append(FakeNetwork(name, hosts))

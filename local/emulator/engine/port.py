@@ -106,6 +106,9 @@ class Engine(Protocol):
     def prepare(self, image: str) -> None:
         """Make the image ready (build or pull; a second call finds it done). Raises ImageNotFound."""
 
+    def warm_up(self) -> None:
+        """A job runs, and an endpoint may follow: begin what makes that start sooner. Does not wait."""
+
     def connect(self, name: str, hosts: Sequence[str]) -> Network:
         """Make the network of a job's hosts. `name` is unique among all that runs. Raises StartFailed."""
 

@@ -43,6 +43,16 @@ class Program:
         self._path = path
         self._ended = False
 
+    @property
+    def token(self) -> str:
+        """The value of TOKEN_VARIABLE, by which it and what it starts are known."""
+        return self._record.token
+
+    def rename(self, name: str) -> None:
+        """Call it by what it does from now on."""
+        self._record = replace(self._record, name=name)
+        _write(self._path, self._record)
+
     def end(self, grace_seconds: float) -> None:
         """SIGTERM to it and all descendants, SIGKILL after the grace; returns when none is left. Idempotent.
 
@@ -60,7 +70,7 @@ class Processes:
     """The programs of one emulator, recorded one a file in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def start(
         self,
@@ -74,8 +84,8 @@ class Processes:
     ) -> Program:
         """Start it in `folder` with exactly this environment, stderr merged into stdout. Raises OSError."""
         record = Record(name, secrets.token_hex(16), os.getpid(), start_time(os.getpid()))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{record.token}.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{record.token}.json"
         _write(path, record)
         try:
             popen = subprocess.Popen(
@@ -97,7 +107,7 @@ class Processes:
     def remove_leftovers(self) -> list[str]:
         """End what an emulator that is gone left running; the names of what still ran, sorted."""
         ended = []
-        for path in sorted(self._folder.glob("*.json")):
+        for path in sorted(self.folder.glob("*.json")):
             record = _read(path)
             if record and record.owner_started == start_time(record.owner):
                 continue  # its emulator is alive: this one, or another that shares the folder

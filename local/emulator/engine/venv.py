@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from emulator.engine.loopback import LoopbackNetwork
 from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
 from emulator.engine.ports import free_port
 from emulator.engine.processes import Processes, Program
+from emulator.engine.standby import Spares, suits
 from emulator.environments import EnvironmentFailed, system_certificates, uv_program
 from emulator.images import Catalogue, ImageDefinition
 
@@ -30,6 +32,9 @@ class PythonEnvironments(Protocol):
 
     def python(self, name: str, requirements: Path) -> Path:
         """The interpreter of the environment with these requirements. Raises EnvironmentFailed."""
+
+    def built(self, name: str, requirements: Path) -> Path | None:
+        """The same if it is there. Raises EnvironmentFailed."""
 
 
 class VenvContainer:
@@ -96,6 +101,7 @@ class VenvEngine:
         self._environments = environments
         self._processes = Processes(processes_dir)
         self._source_root = source_root
+        self._spares = Spares(self._start_spare)
 
     @property
     def name(self) -> str:
@@ -116,6 +122,13 @@ class VenvEngine:
         """Build the image's environment unless it is there. Raises ImageNotFound."""
         self._image(image)
 
+    def warm_up(self) -> None:
+        """Start a server of each image that can wait for its endpoint, where a processor is free for it."""
+        if (os.cpu_count() or 1) > 1:
+            for definition in self._catalogue.images:
+                if definition.standby:
+                    self._spares.begin(definition)
+
     def connect(self, name: str, hosts: Sequence[str]) -> LoopbackNetwork:
         """Give each host an address of loopback and a free port; there are no names here to resolve."""
         try:
@@ -130,24 +143,47 @@ class VenvEngine:
             raise StartFailed(
                 f"The image {work.image!r} has no {work.command!r} command: add one to {self._catalogue.path}."
             )
-        arguments = [str(python) if part == "python" else part for part in definition.commands[work.command]]
+        arguments = _arguments(definition.commands[work.command], python)
         port = free_port() if work.command == "serve" else 0
-        environment = {
-            **inherited(),
-            **_own_environment(work, python, self._source_root / definition.python_path, port),
-        }
+        environment = {**self._environment(work, definition, python, port), **work.environment}
         try:
             for folder in ("HOME", "TMPDIR"):
                 Path(environment[folder]).mkdir(parents=True, exist_ok=True)
-            program = self._processes.start(
-                work.name, arguments, environment={**environment, **work.environment}, folder=work.base_dir
-            )
+            program = None
+            if port and suits(work.environment):
+                program = self._spares.take(definition, work.name, environment, work.base_dir)
+            if program is None:
+                program = self._processes.start(work.name, arguments, environment=environment, folder=work.base_dir)
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or variable
             raise StartFailed(f"{work.name}: {arguments[0]} could not be started: {error}") from error
         return VenvContainer(program, f"127.0.0.1:{port}" if port else "")
 
     def stop(self) -> None:
-        """Nothing of its own: environments are given up by whoever made them."""
+        """End the servers that wait. Environments are given up by whoever made them."""
+        self._spares.close()
+
+    def _start_spare(self, definition: ImageDefinition) -> Program:
+        try:
+            python = self._environments.built(definition.name, definition.requirements)
+        except EnvironmentFailed as error:
+            raise FileNotFoundError(str(error)) from error
+        if python is None:
+            raise FileNotFoundError(f"The environment of {definition.name} is not built yet")
+        name = f"standby/{definition.name}"
+        # Its folder is anybody's until it is told its own; what it imports is found by the same path.
+        work = Work(name, definition.repository, "serve", self._processes.folder)
+        return self._processes.start(
+            name,
+            _arguments(definition.standby, python),
+            environment=self._environment(work, definition, python, 0),
+            folder=self._processes.folder,
+            stdin=subprocess.PIPE,
+        )
+
+    def _environment(self, work: Work, definition: ImageDefinition, python: Path, port: int) -> dict[str, str]:
+        """What a program sees, but for the work's own variables."""
+        python_path = self._source_root / definition.python_path
+        return {**inherited(), **_own_environment(work, python, python_path, port)}
 
     def _image(self, image: str) -> tuple[ImageDefinition, Path]:
         definition = self._catalogue.find(image)
@@ -155,6 +191,10 @@ class VenvEngine:
             return definition, self._environments.python(definition.name, definition.requirements)
         except EnvironmentFailed as error:
             raise ImageNotFound(f"The image {image!r} could not be made ready. {error}") from error
+
+
+def _arguments(command: Sequence[str], python: Path) -> list[str]:
+    return [str(python) if part == "python" else part for part in command]
 
 
 def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> Mapping[str, str]:

@@ -109,6 +109,7 @@ class TrainingRun:
             network = self._services.engine.connect(f"training-job/{self._name}", _host_names(job))
             for name in _host_names(job):
                 self._start(job, name, network)
+            self._services.engine.warm_up()
             first_failed = self._watch(job)
         except (ImageNotFound, StartFailed) as error:
             raise _Failure(f"ClientError: The training container could not be started. {error}") from error

@@ -15,6 +15,10 @@ from emulator.images import Catalogue
 class FakeEnvironments:
     """Environments that nobody needs here."""
 
+    def built(self, name: str, requirements: Path) -> Path | None:
+        """Never asked for."""
+        raise NotImplementedError
+
     def python(self, name: str, requirements: Path) -> Path:
         """No interpreter."""
         raise AssertionError(name)

@@ -28,6 +28,10 @@ class FakeEnvironments:
             raise EnvironmentFailed(self.error)
         return Path(sys.executable)
 
+    def built(self, name: str, requirements: Path) -> Path | None:
+        """The same; None where there is none yet."""
+        return None if self.error else Path(sys.executable)
+
 
 Run = Callable[..., list[Event]]
 
@@ -135,3 +139,58 @@ def test_an_image_without_the_command(run: Run, tmp_path: Path) -> None:
     )
     with pytest.raises(StartFailed, match=r"'serve'.*images\.toml"):
         engine.start(Work("a", "a", "serve", tmp_path))
+
+
+# As its own `serve`, but for the order: it waits first.
+STANDBY = """
+import json, os, sys
+if "--standby" in sys.argv:
+    told = json.loads(sys.stdin.readline())
+    os.environ.clear()
+    os.environ.update(told["environment"])
+    os.chdir(told["folder"])
+print(json.dumps([dict(os.environ), os.getcwd(), "--standby" in sys.argv]))
+"""
+
+
+@pytest.mark.parametrize(("variable", "waited"), [("SAGEMAKER_X", True), ("TF_X", False)])
+def test_a_server_that_waited_sees_what_one_started_now_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, waited: bool
+) -> None:
+    """Environment and folder are the same, but for port and token; one whose variables matter to an import is new."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    serve = ("python", "-c", STANDBY)
+    image = ImageDefinition("a", ("latest",), tmp_path / "a", {"serve": serve}, standby=(*serve, "--standby"))
+    engine = VenvEngine(
+        Catalogue(tmp_path / "images.toml", (image,)), FakeEnvironments(), tmp_path / "processes", tmp_path
+    )
+    seen = []
+    for warm in (False, True):
+        base = tmp_path / f"base-{warm}"
+        base.mkdir()
+        if warm:
+            engine.warm_up()
+        work = Work("endpoint/e", "a", "serve", base, environment={variable: "1"})
+        (line,) = texts(list(engine.start(work).events()))
+        environment, folder, was_waiting = json.loads(line.replace(str(base), "BASE"))
+        assert was_waiting is (warm and waited)
+        assert environment.pop("SAGEMAKER_BIND_TO_PORT").isdigit()
+        environment.pop("SAGEMAKER_REHEARSAL_PROCESS")
+        seen.append((environment, folder))
+    engine.stop()
+    assert seen[0] == seen[1]
+    assert seen[0][0][variable] == "1"
+
+
+@pytest.mark.parametrize(("processors", "error"), [(1, ""), (2, "not built yet")])
+def test_no_server_waits_where_it_would_be_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int, error: str
+) -> None:
+    """On one processor the job needs it; and no environment is built for what may not be asked for."""
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    image = ImageDefinition("a", ("latest",), tmp_path / "a", {}, standby=("python", "-c", "input()"))
+    engine = VenvEngine(
+        Catalogue(tmp_path / "images.toml", (image,)), FakeEnvironments(error), tmp_path / "processes", tmp_path
+    )
+    engine.warm_up()
+    assert list((tmp_path / "processes").glob("*.json")) == []
