@@ -179,14 +179,11 @@ def _check_together(settings: Settings, given: Mapping[str, Given]) -> None:
 
 
 def _try_to_write(folder: Path) -> None:
-    """Make a folder and a file in it, and leave nothing behind. Raises OSError."""
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b" ")
-            file.flush()
-    finally:
-        for each in made:
-            if each.exists():
-                each.rmdir()
+    """Write to the folder, or where it would be made: another run at the same time must not see it come and go.
+
+    Raises OSError.
+    """
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    with tempfile.TemporaryFile(dir=place) as file:
+        file.write(b" ")
+        file.flush()

@@ -127,6 +127,19 @@ def test_settings_that_do_not_fit_each_other_are_refused(local: list[str], flags
         config.load([*local, *flags], {})
 
 
+def test_a_folder_is_tried_without_being_made(
+    local: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run, started in the same moment, would see it go, and say that it is no folder."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("a folder is made")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    config.load(local, {"REHEARSAL_REPORT_DIR": str(tmp_path / "new" / "report")})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_engine_is_refused_where_no_emulator_runs() -> None:
     """`--engine` with --mode aws would be ignored: it is an error instead."""
     with pytest.raises(SettingsError, match="--engine"):
