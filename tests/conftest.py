@@ -49,7 +49,7 @@ def docker_compose(request: pytest.FixtureRequest, docker_daemon: Any) -> None:
     except SettingsError as error:
         if request.config.getoption("--require-docker"):
             pytest.fail(str(error))
-        pytest.skip(f"{error}. To run these tests: tox -e docker,parity")
+        pytest.skip(f"{error}. Then: tox -e docker,parity")
 
 
 @pytest.fixture(autouse=True, scope="session")

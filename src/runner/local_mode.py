@@ -113,7 +113,9 @@ class LocalSageMaker:
         """Stop its container."""
         with _quiet_threads():
             self.end()  # first: the SDK leaves the container there, and removes the file that says what it is
-            self.local.delete_endpoint(EndpointName)
+            # What is left for the SDK to end is its own thread, of which there may be none yet.
+            with suppress(Exception):
+                self.local.delete_endpoint(EndpointName)
         self._deleted.add(EndpointName)
 
     def get_waiter(self, name: str) -> Any:

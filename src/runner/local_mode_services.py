@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_state_path
 
 from runner import aws, compose, local_mode
-from runner.errors import RunnerError
+from runner.errors import RunnerError, SettingsError
 from runner.platform import Platform
 from runner.services import EMULATOR, Connection, LocalServices
 from runner.settings import Settings
@@ -36,7 +36,12 @@ class LocalModeServices:
         Raises SettingsError when Docker Compose is not there.
         """
         command = self.command or compose.find()
-        self.emulator.start()
+        try:
+            self.emulator.start()
+        except SettingsError as error:
+            raise SettingsError(
+                f"engine = 'sdk': its S3 is that of an emulator with the engine docker. {error}"
+            ) from None
         self._projects = compose.Projects(command, self.folder)
 
     def connect(self) -> Connection:

@@ -122,6 +122,8 @@ class Workflow:
                 undo()
             except (RunnerError, *OUTSIDE) as error:
                 problems.append(str(error))
+            except Exception as error:  # noqa: BLE001  # whatever it is, what follows must be undone
+                problems.append(f"{type(error).__name__}: {error}")
         return problems
 
     def prepare(self) -> None:

@@ -33,9 +33,13 @@ def sdk(module: str) -> Any:
     """Import a module of the SDK, without its chatter."""
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
     # This one sets its own level back whenever it is used, and is used at import; a filter stays.
-    logging.getLogger("sagemaker.config").addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger("sagemaker.config").addFilter(_warnings)
     quicken()
     return importlib.import_module(module)
+
+
+def _warnings(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
 
 
 def quicken() -> None:

@@ -41,6 +41,17 @@ def foreign(docker_daemon: Any, images: Images) -> Iterator[str]:
     docker_daemon.client.images.remove(name, force=True)
 
 
+@pytest.mark.parametrize("kind", ["built here", "foreign"])
+def test_what_is_written_is_that_of_the_user_who_runs_it(
+    docker_daemon: Any, images: Images, foreign: str, tmp_path: Path, kind: str
+) -> None:
+    """Whoever that is, and whoever wrote it."""
+    work = training(tmp_path, "words" if kind == "built here" else foreign)
+    assert run(DockerEngine(docker_daemon, images).start(work))[1] == 0
+    assert {path.stat().st_uid for path in work.base_dir.rglob("*")} == {os.getuid()}
+    assert (work.base_dir / "model" / "words.json").exists()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's folder")
 def test_what_our_images_write_is_the_users(
     docker_daemon: Any, images: Images, training: Training, finish: Finish

@@ -21,21 +21,6 @@ IMAGE = "tensorflow-training"
 
 
 @pytest.fixture(scope="session")
-def docker_compose(request: pytest.FixtureRequest, docker_daemon: Any) -> None:
-    """Docker Compose, which the SDK's local mode runs; without, the test is skipped, or fails with --require-docker."""
-    from runner import compose
-    from runner.errors import SettingsError
-
-    try:
-        compose.find()
-    except SettingsError as error:
-        why = f"{error}. Then: tox -e parity"
-        if request.config.getoption("--require-docker"):
-            pytest.fail(why)
-        pytest.skip(why)
-
-
-@pytest.fixture(scope="session")
 def images(docker_daemon: Any) -> None:
     """The Docker engine's images: built before the first run, whose steps are timed."""
     build = [*parity_run.EMULATOR, "images", "build"]

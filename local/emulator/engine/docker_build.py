@@ -6,11 +6,13 @@ import io
 import queue
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from docker.errors import DockerException
 from requests import RequestException
 
+from emulator.engine.docker_errors import ERRORS
 from emulator.engine.docker_labels import NAME, PROJECT, STAGE
 from emulator.engine.inherited import proxies
 
@@ -77,4 +79,5 @@ class Builder:
                 raise BuildFailed(f"{tag}: its image could not be built: {why}\n" + "\n".join(last))
             last += [line for line in message.get("stream", "").splitlines() if line.strip()]
         # Of the layers that only building needed, the ones of an older definition would stay for ever.
-        self._client.images.prune(filters={"dangling": True, "label": f"{STAGE}=builder"})
+        with suppress(*ERRORS):  # somebody else prunes, or the daemon is busy: the next build does it
+            self._client.images.prune(filters={"dangling": True, "label": f"{STAGE}=builder"})

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
-PING_SECONDS = 2.0
+PING_SECONDS = 2.0  # until somebody opens the socket
+ANSWER_SECONDS = 20.0
 REQUEST_SECONDS = 60.0
 
 
@@ -42,22 +43,23 @@ def connect(url: str = "") -> Daemon:
     from docker.errors import DockerException
     from requests import RequestException
 
-    quick = None
+    client = None
     try:
-        quick = docker.DockerClient(base_url=url, timeout=PING_SECONDS)
-        info = quick.info()
-        gateway = _gateway(quick)
+        # Somebody opened: a daemon that builds may take its time with an answer.
+        client = docker.DockerClient(base_url=url, timeout=ANSWER_SECONDS)
+        info = client.info()
+        gateway = _gateway(client)
     except (DockerException, RequestException) as error:
+        if client is not None:
+            client.close()
         raise DockerUnavailable(f"no Docker daemon answers at {path} ({error})") from error
-    finally:
-        if quick is not None:
-            quick.close()
+    client.api.timeout = REQUEST_SECONDS
     if not _ours(gateway):
+        client.close()
         raise DockerUnavailable(
             f"the Docker daemon at {path} runs its containers where they cannot reach this machine (its bridge's "
             f"gateway, {gateway or 'none'}, is no address of it): rootless Docker and Docker Desktop do so"
         )
-    client = docker.DockerClient(base_url=url, timeout=REQUEST_SECONDS)
     return Daemon(client, gateway, int(info.get("NCPU") or 1), f"Docker {info.get('ServerVersion')} answers at {path}")
 
 

@@ -7,6 +7,8 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -101,7 +103,7 @@ class VenvEngine:
         self._environments = environments
         self._processes = Processes(processes_dir)
         self._source_root = source_root
-        self._spares = Spares(self._start_spare)
+        self._spares = Spares()
 
     @property
     def name(self) -> str:
@@ -126,8 +128,10 @@ class VenvEngine:
         """Start a server of each image that can wait for its endpoint, where a processor is free for it."""
         if (os.cpu_count() or 1) > 1:
             for definition in self._catalogue.images:
-                if definition.standby:
-                    self._spares.begin(definition)
+                with suppress(EnvironmentFailed):  # whoever asks for an endpoint will be told
+                    python = self._environments.built(definition.name, definition.requirements)
+                    if definition.standby and python is not None:
+                        self._spares.begin(_kind(definition, python), partial(self._start_spare, definition, python))
 
     def connect(self, name: str, hosts: Sequence[str]) -> LoopbackNetwork:
         """Give each host an address of loopback and a free port; there are no names here to resolve."""
@@ -151,7 +155,7 @@ class VenvEngine:
                 Path(environment[folder]).mkdir(parents=True, exist_ok=True)
             program = None
             if port and suits(work.environment):
-                program = self._spares.take(definition, work.name, environment, work.base_dir)
+                program = self._spares.take(_kind(definition, python), work.name, environment, work.base_dir)
             if program is None:
                 program = self._processes.start(work.name, arguments, environment=environment, folder=work.base_dir)
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or variable
@@ -162,13 +166,7 @@ class VenvEngine:
         """End the servers that wait. Environments are given up by whoever made them."""
         self._spares.close()
 
-    def _start_spare(self, definition: ImageDefinition) -> Program:
-        try:
-            python = self._environments.built(definition.name, definition.requirements)
-        except EnvironmentFailed as error:
-            raise FileNotFoundError(str(error)) from error
-        if python is None:
-            raise FileNotFoundError(f"The environment of {definition.name} is not built yet")
+    def _start_spare(self, definition: ImageDefinition, python: Path) -> Program:
         name = f"standby/{definition.name}"
         # Its folder is anybody's until it is told its own; what it imports is found by the same path.
         work = Work(name, definition.repository, "serve", self._processes.folder)
@@ -191,6 +189,10 @@ class VenvEngine:
             return definition, self._environments.python(definition.name, definition.requirements)
         except EnvironmentFailed as error:
             raise ImageNotFound(f"The image {image!r} could not be made ready. {error}") from error
+
+
+def _kind(definition: ImageDefinition, python: Path) -> tuple[str, ...]:
+    return (str(python), definition.python_path, *definition.standby)
 
 
 def _arguments(command: Sequence[str], python: Path) -> list[str]:

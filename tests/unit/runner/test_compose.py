@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner import compose
-from runner.compose import Projects
+from runner.compose import NotTakenDown, Projects
 from runner.errors import SettingsError
 
 # What the SDK writes: https://docs.docker.com/reference/compose-file/
@@ -31,6 +31,7 @@ def install(programs: Path, name: str, *lines: str) -> None:
 
 def test_version_2_is_a_plugin_of_docker(programs: Path) -> None:
     """It comes before the old program."""
+    install(programs, "pgrep")
     install(programs, "docker", "echo Docker Compose version v2.40.3")
     install(programs, "docker-compose")
     assert compose.find() == ("docker", "compose")
@@ -39,12 +40,16 @@ def test_version_2_is_a_plugin_of_docker(programs: Path) -> None:
 @pytest.mark.parametrize("docker", [["exit 1"], ["echo Docker Compose version v5.0.1"]])
 def test_else_it_is_the_program_of_that_name(programs: Path, docker: list[str]) -> None:
     """Without the plugin, or with one of a version that the SDK does not know."""
+    install(programs, "pgrep")
     install(programs, "docker", *docker)
     install(programs, "docker-compose")
     assert compose.find() == ("docker-compose",)
 
 
-@pytest.mark.parametrize(("installed", "missing"), [([], "the `docker` command"), (["docker"], "Docker Compose")])
+@pytest.mark.parametrize(
+    ("installed", "missing"),
+    [([], "the `docker` command"), (["docker"], "the `pgrep` command"), (["docker", "pgrep"], "Docker Compose")],
+)
 def test_what_is_missing_is_named_with_its_fix(programs: Path, installed: list[str], missing: str) -> None:
     """Before anything is started."""
     for name in installed:
@@ -54,11 +59,11 @@ def test_what_is_missing_is_named_with_its_fix(programs: Path, installed: list[s
 
 
 class FakeCompose:
-    """A command that notes how it was called."""
+    """A command that notes how it was called, then does what `then` says ($3 is `down` or `ps`)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, then: str = "") -> None:
         self._calls = folder / "calls"
-        self.command = ("/bin/sh", "-c", f'echo "$@" >> {self._calls}', "compose")
+        self.command = ("/bin/sh", "-c", f'echo "$@" >> {self._calls}\n{then}', "compose")
 
     @property
     def calls(self) -> list[str]:
@@ -98,3 +103,31 @@ def test_what_a_killed_run_left_is_ended_and_what_lives_is_left_alone(tmp_path: 
     assert fake.calls == [f"--file {left} down --timeout 2"]
     assert (killed.root.exists(), living.root.exists()) == (False, True)
     living.close()
+
+
+@pytest.mark.parametrize(
+    "then", ["test $3 = ps && echo 0123abcd; exit 1", "exit 1", "test $3 = ps || kill -9 $$; echo 0123abcd"]
+)
+def test_what_may_still_run_is_not_forgotten(tmp_path: Path, then: str) -> None:
+    """Compose fails, and there are containers, or nobody can say: the file stays for the next start to try again."""
+    failing, projects = FakeCompose(tmp_path, then), []
+    projects.append(Projects(failing.command, tmp_path / "local-mode"))
+    file = started(projects[0], "training")
+    with pytest.raises(NotTakenDown, match=rf"by hand: (?s:.*){file} down"):
+        projects[0].close()
+    assert file.exists()
+    projects.append(Projects(failing.command, tmp_path / "local-mode"))  # which fails again, and is no less a start
+    assert file.exists()
+    projects.append(Projects(FakeCompose(tmp_path).command, tmp_path / "local-mode"))
+    assert not file.exists()
+    for each in projects[1:]:
+        each.close()
+
+
+def test_a_network_that_others_use_is_no_failure(tmp_path: Path) -> None:
+    """Compose fails to remove it; no container is left."""
+    busy = FakeCompose(tmp_path, "test $3 = ps")
+    projects = Projects(busy.command, tmp_path / "local-mode")
+    started(projects, "training")
+    projects.close()
+    assert not projects.root.exists()

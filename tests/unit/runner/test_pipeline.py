@@ -137,9 +137,10 @@ def test_clean_up_goes_on_where_one_fails(settings: Settings) -> None:
         broken(RunnerError("not removed")),
         lambda: undone.append("second"),
         broken(OSError("no network")),
+        broken(AttributeError("of somebody else's code")),
         lambda: undone.append("third"),
     ]
-    assert workflow.clean_up() == ["no network", "not removed"]
+    assert workflow.clean_up() == ["AttributeError: of somebody else's code", "no network", "not removed"]
     assert undone == ["third", "second", "first"]
 
 
