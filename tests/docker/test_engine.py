@@ -43,11 +43,11 @@ def foreign(docker_daemon: Any, images: Images) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", ["built here", "foreign"])
 def test_what_is_written_is_that_of_the_user_who_runs_it(
-    docker_daemon: Any, images: Images, foreign: str, tmp_path: Path, kind: str
+    engine: DockerEngine, foreign: str, training: Training, finish: Finish, kind: str
 ) -> None:
     """Whoever that is, and whoever wrote it."""
-    work = training(tmp_path, "words" if kind == "built here" else foreign)
-    assert run(DockerEngine(docker_daemon, images).start(work))[1] == 0
+    work = training("words" if kind == "built here" else foreign)
+    assert finish(engine.start(work))[1] == 0
     assert {path.stat().st_uid for path in work.base_dir.rglob("*")} == {os.getuid()}
     assert (work.base_dir / "model" / "words.json").exists()
 
