@@ -1,7 +1,8 @@
 """Docker Compose for the SDK's local mode: whether it is there, and the end of all that the SDK started with it.
 
 The SDK starts `docker compose up` in a temporary folder below a root of our choice, and takes down neither what a
-killed program left running nor the network; its containers write as root.
+killed program left running nor the network; its containers write as root. All its projects share one network, and two
+that begin at once make two of that name, after which none can start.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -18,6 +20,13 @@ from filelock import FileLock, Timeout
 
 from runner.errors import RunnerError, SettingsError
 
+NETWORK = "sagemaker-local"  # the SDK's name for it
+# Without the first two, Compose would not use it; the third says that it is ours to remove.
+NETWORK_LABELS = {
+    "com.docker.compose.network": NETWORK,
+    "com.docker.compose.project": NETWORK,
+    "sagemaker-rehearsal.local-mode": "network",
+}
 COMPOSE_FILE = "docker-compose.yaml"  # the SDK's name for it
 LOCK = ".lock"
 STOP_SECONDS = 2  # between SIGTERM and SIGKILL: nobody waits for what is made then
@@ -25,16 +34,24 @@ COMMAND_SECONDS = 120
 INSTALL = "install it (Debian: apt-get install docker.io docker-compose procps), or choose another engine"
 
 
-def find() -> tuple[str, ...]:
-    """The command: `docker compose` of version 2, else `docker-compose`, as the SDK chooses. Raises SettingsError."""
+@dataclass(frozen=True)
+class Commands:
+    """The two programs, as the first words of their command lines."""
+
+    compose: tuple[str, ...]
+    docker: tuple[str, ...] = ("docker",)
+
+
+def find() -> Commands:
+    """Compose is `docker compose` of version 2, else `docker-compose`, as the SDK chooses. Raises SettingsError."""
     for program in ("docker", "pgrep"):  # the second, to stop an endpoint
         if shutil.which(program) is None:
             raise SettingsError(f"engine = 'sdk': the SDK's local mode needs the `{program}` command: {INSTALL}")
     version = subprocess.run(["docker", "compose", "version"], capture_output=True, text=True, check=False)
     if version.returncode == 0 and "v2" in version.stdout:
-        return "docker", "compose"
+        return Commands(("docker", "compose"))
     if shutil.which("docker-compose") is not None:
-        return ("docker-compose",)
+        return Commands(("docker-compose",))
     raise SettingsError(f"engine = 'sdk': the SDK's local mode needs Docker Compose: {INSTALL}")
 
 
@@ -45,9 +62,9 @@ class NotTakenDown(RunnerError):
 class Projects:
     """What one run started: a folder with a Compose file for each, below a root that is locked while the run lives."""
 
-    def __init__(self, command: tuple[str, ...], parent: Path) -> None:
-        """Make the root below `parent`, and end what runs that were killed left there."""
-        self._command = command
+    def __init__(self, commands: Commands, parent: Path) -> None:
+        """Make the root below `parent`, and the network; end what runs that were killed left there."""
+        self._commands = commands
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(parent / LOCK):  # a root that another run makes is there before its lock is held
             for left in parent.glob("run-*"):
@@ -58,13 +75,14 @@ class Projects:
             self.root = Path(mkdtemp(prefix="run-", dir=parent))
             self._lock = FileLock(self.root / LOCK)
             self._lock.acquire()
+            self._make_network()
 
     def end(self) -> None:
         """Take down all that was started, containers and networks; what they did stays. Raises NotTakenDown."""
-        _down(self._command, self.root)
+        _down(self._commands.compose, self.root)
 
     def close(self) -> None:
-        """Take down all, and remove the root with all that containers wrote. Idempotent.
+        """Take down all, and remove the root with all that containers wrote, and the last one the network. Idempotent.
 
         Raises NotTakenDown; the root stays then, and a later start tries again.
         """
@@ -73,14 +91,40 @@ class Projects:
                 self._remove(self.root)
         finally:
             self._lock.release()
+        with FileLock(self.root.parent / LOCK):
+            if not any(_is_locked(root) for root in self.root.parent.glob("run-*")):
+                self._remove_network()
+
+    def _make_network(self) -> None:
+        """Have one network of that name; the parent's lock is held."""
+        docker = self._commands.docker
+        found = _run([*docker, "network", "ls", "--quiet", "--filter", f"name=^{NETWORK}$"]).stdout.split()
+        for surplus in found[1:]:
+            _run([*docker, "network", "rm", surplus])
+        if not found:
+            labels = [f"--label={name}={value}" for name, value in NETWORK_LABELS.items()]
+            _run([*docker, "network", "create", *labels, NETWORK])
+
+    def _remove_network(self) -> None:
+        """Remove it if it is ours; where somebody's containers are in it, Docker refuses."""
+        docker, label = self._commands.docker, "sagemaker-rehearsal.local-mode"
+        for ours in _run([*docker, "network", "ls", "--quiet", "--filter", f"label={label}"]).stdout.split():
+            _run([*docker, "network", "rm", ours])
 
     def _remove(self, root: Path) -> None:
-        image = _down(self._command, root)
+        image = _down(self._commands.compose, root)
         shutil.rmtree(root, ignore_errors=True)
         if root.exists() and image:
             # Containers wrote as root what this user may not remove: one more of them does.
             inside, delete = "/remove", ("-mindepth", "1", "-delete")
-            run = ("docker", "run", "--rm", "--network=none", f"--volume={root}:{inside}", "--entrypoint=find")
+            run = (
+                *self._commands.docker,
+                "run",
+                "--rm",
+                "--network=none",
+                f"--volume={root}:{inside}",
+                "--entrypoint=find",
+            )
             _run([*run, image, inside, *delete])
             shutil.rmtree(root, ignore_errors=True)
 
@@ -100,6 +144,11 @@ def _unlocked(root: Path) -> Iterator[bool]:
         lock.release()
 
 
+def _is_locked(root: Path) -> bool:
+    with _unlocked(root) as free:
+        return not free
+
+
 def _down(command: tuple[str, ...], root: Path) -> str:
     """Take down every project below the root; returns the name of an image of theirs, if any. Raises NotTakenDown."""
     image = ""
@@ -108,8 +157,9 @@ def _down(command: tuple[str, ...], root: Path) -> str:
             key, _, value = line.strip().partition(": ")
             image = value if key == "image" else image
         project = [*command, "--file", str(file)]
-        down = _run([*project, "down", "--timeout", str(STOP_SECONDS)])
-        # A network that another run uses stays, which is an error to Compose and none to us.
+        # Not `down`, which removes the network, too: another run may be about to start a container in it.
+        stop = _run([*project, "stop", "--timeout", str(STOP_SECONDS)])
+        down = _run([*project, "rm", "--force"]) if stop.returncode == 0 else stop
         if down.returncode and not _is_empty(project):
             raise NotTakenDown(
                 f"what the SDK's local mode started may still run ({down.stderr.strip() or down.returncode}). "

@@ -27,7 +27,7 @@ class LocalModeServices:
 
     emulator: LocalServices  # with the Docker engine: that one listens where containers find it
     folder: Path = field(default_factory=lambda: user_state_path(APP) / "local-mode")
-    command: tuple[str, ...] = ()  # Docker Compose; empty: to be looked for
+    commands: compose.Commands | None = None  # None: to be looked for
     _projects: compose.Projects | None = None
 
     def start(self) -> None:
@@ -35,14 +35,14 @@ class LocalModeServices:
 
         Raises SettingsError when Docker Compose is not there.
         """
-        command = self.command or compose.find()
+        commands = self.commands or compose.find()
         try:
             self.emulator.start()
         except SettingsError as error:
             raise SettingsError(
                 f"engine = 'sdk': its S3 is that of an emulator with the engine docker. {error}"
             ) from None
-        self._projects = compose.Projects(command, self.folder)
+        self._projects = compose.Projects(commands, self.folder)
 
     def connect(self) -> Connection:
         """Wait until S3 answers, under one URL for this process and for the containers. Raises RunnerError."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner import compose
-from runner.compose import NotTakenDown, Projects
+from runner.compose import Commands, NotTakenDown, Projects
 from runner.errors import SettingsError
 
 # What the SDK writes: https://docs.docker.com/reference/compose-file/
@@ -34,7 +34,7 @@ def test_version_2_is_a_plugin_of_docker(programs: Path) -> None:
     install(programs, "pgrep")
     install(programs, "docker", "echo Docker Compose version v2.40.3")
     install(programs, "docker-compose")
-    assert compose.find() == ("docker", "compose")
+    assert compose.find().compose == ("docker", "compose")
 
 
 @pytest.mark.parametrize("docker", [["exit 1"], ["echo Docker Compose version v5.0.1"]])
@@ -43,7 +43,7 @@ def test_else_it_is_the_program_of_that_name(programs: Path, docker: list[str]) 
     install(programs, "pgrep")
     install(programs, "docker", *docker)
     install(programs, "docker-compose")
-    assert compose.find() == ("docker-compose",)
+    assert compose.find().compose == ("docker-compose",)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,10 @@ def test_what_is_missing_is_named_with_its_fix(programs: Path, installed: list[s
 class FakeCompose:
     """A command that notes how it was called, then does what `then` says ($3 is `down` or `ps`)."""
 
-    def __init__(self, folder: Path, then: str = "") -> None:
+    def __init__(self, folder: Path, then: str = "", docker: str = "") -> None:
         self._calls = folder / "calls"
-        self.command = ("/bin/sh", "-c", f'echo "$@" >> {self._calls}\n{then}', "compose")
+        program = ("/bin/sh", "-c", f'echo "$@" >> {self._calls}\n{then}', "compose")
+        self.command = Commands(program, ("/bin/sh", "-c", docker, "docker"))
 
     @property
     def calls(self) -> list[str]:
@@ -85,7 +86,9 @@ def test_all_that_was_started_is_taken_down(tmp_path: Path) -> None:
     projects = Projects(fake.command, tmp_path / "local-mode")
     files = [started(projects, name) for name in ("training", "serving")]
     projects.end()
-    assert sorted(fake.calls) == sorted(f"--file {file} down --timeout 2" for file in files)
+    assert sorted(fake.calls) == sorted(
+        f"--file {file} {what}" for file in files for what in ("stop --timeout 2", "rm --force")
+    )
     assert projects.root.exists()
     projects.close()
     projects.close()
@@ -100,7 +103,7 @@ def test_what_a_killed_run_left_is_ended_and_what_lives_is_left_alone(tmp_path: 
     started(living, "serving")
     killed._lock.release()  # as the kernel does
     Projects(fake.command, tmp_path / "local-mode").close()
-    assert fake.calls == [f"--file {left} down --timeout 2"]
+    assert fake.calls == [f"--file {left} stop --timeout 2", f"--file {left} rm --force"]
     assert (killed.root.exists(), living.root.exists()) == (False, True)
     living.close()
 
@@ -124,10 +127,48 @@ def test_what_may_still_run_is_not_forgotten(tmp_path: Path, then: str) -> None:
         each.close()
 
 
-def test_a_network_that_others_use_is_no_failure(tmp_path: Path) -> None:
-    """Compose fails to remove it; no container is left."""
-    busy = FakeCompose(tmp_path, "test $3 = ps")
-    projects = Projects(busy.command, tmp_path / "local-mode")
-    started(projects, "training")
-    projects.close()
-    assert not projects.root.exists()
+# Docker, as far as its networks go: a file each below $FOLDER, called by its id, with its name and labels.
+DOCKER = """
+cd $FOLDER
+case "$2 $5" in
+    create*) shift 2; echo "$*" > net$(ls | wc -l) ;;
+    rm*) test -e $3.used || rm $3 ;;
+    ls*name=*) grep -l sagemaker-local * ;;
+    ls*label=*) grep -l -- "--label=${5#label=}=" * ;;
+esac
+"""
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> Path:
+    """The folder of the networks."""
+    folder = tmp_path / "networks"
+    folder.mkdir()
+    return folder
+
+
+def docker_of(networks: Path) -> str:
+    """The script with its folder."""
+    return DOCKER.replace("$FOLDER", str(networks))
+
+
+def test_runs_share_one_network_and_the_last_removes_it(tmp_path: Path, networks: Path) -> None:
+    """Two that begin at once must not make two of one name; the first to end must not take it from the other."""
+    fake = FakeCompose(tmp_path, docker=docker_of(networks))
+    first, second = (Projects(fake.command, tmp_path / "local-mode") for _ in range(2))
+    (network,) = networks.iterdir()
+    assert network.read_text().split()[-1] == "sagemaker-local"
+    assert "--label=com.docker.compose.network=sagemaker-local" in network.read_text().split()
+    first.close()
+    assert network.exists()
+    second.close()
+    assert not network.exists()
+
+
+def test_a_network_that_was_there_stays(tmp_path: Path, networks: Path) -> None:
+    """It is somebody else's; of two of that name, which nobody can use, one goes."""
+    for name in ("a", "b"):
+        (networks / name).write_text("sagemaker-local\n")
+    fake = FakeCompose(tmp_path, docker=docker_of(networks))
+    Projects(fake.command, tmp_path / "local-mode").close()
+    assert [path.name for path in networks.iterdir()] == ["a"]

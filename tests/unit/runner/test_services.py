@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner import config, services
+from runner.compose import Commands
 from runner.errors import RunnerError, SettingsError
 from runner.local_mode_services import LocalModeServices
 from runner.services import CloudServices, LocalServices, isolate
@@ -258,7 +259,9 @@ def test_settings_choose_the_services() -> None:
 def test_the_sdks_local_mode_gets_an_emulator_for_its_s3(emulator: FakeEmulator, tmp_path: Path) -> None:
     """S3 has one URL for this process and for containers, past a proxy; both ends go with the run."""
     environment: dict[str, str] = {}
-    sdk = LocalModeServices(local(environment, engine="docker"), tmp_path / "local-mode", ("true",))
+    sdk = LocalModeServices(
+        local(environment, engine="docker"), tmp_path / "local-mode", Commands(("true",), ("true",))
+    )
     sdk.start()
     connection = sdk.connect()
     assert (connection.engine, environment["AWS_ENDPOINT_URL"]) == ("sdk", "http://172.17.0.1:4567")
