@@ -21,12 +21,9 @@ from filelock import FileLock, Timeout
 from runner.errors import RunnerError, SettingsError
 
 NETWORK = "sagemaker-local"  # the SDK's name for it
-# Without the first two, Compose would not use it; the third says that it is ours to remove.
-NETWORK_LABELS = {
-    "com.docker.compose.network": NETWORK,
-    "com.docker.compose.project": NETWORK,
-    "sagemaker-rehearsal.local-mode": "network",
-}
+OURS = "sagemaker-rehearsal.local-mode"  # the label of a network that is ours to remove
+# Without the first two, Compose would not use it.
+NETWORK_LABELS = {"com.docker.compose.network": NETWORK, "com.docker.compose.project": NETWORK, OURS: "network"}
 COMPOSE_FILE = "docker-compose.yaml"  # the SDK's name for it
 LOCK = ".lock"
 STOP_SECONDS = 2  # between SIGTERM and SIGKILL: nobody waits for what is made then
@@ -78,7 +75,7 @@ class Projects:
             self._make_network()
 
     def end(self) -> None:
-        """Take down all that was started, containers and networks; what they did stays. Raises NotTakenDown."""
+        """Stop and remove all containers that were started; what they did stays. Raises NotTakenDown."""
         _down(self._commands.compose, self.root)
 
     def close(self) -> None:
@@ -107,8 +104,8 @@ class Projects:
 
     def _remove_network(self) -> None:
         """Remove it if it is ours; where somebody's containers are in it, Docker refuses."""
-        docker, label = self._commands.docker, "sagemaker-rehearsal.local-mode"
-        for ours in _run([*docker, "network", "ls", "--quiet", "--filter", f"label={label}"]).stdout.split():
+        docker = self._commands.docker
+        for ours in _run([*docker, "network", "ls", "--quiet", "--filter", f"label={OURS}"]).stdout.split():
             _run([*docker, "network", "rm", ours])
 
     def _remove(self, root: Path) -> None:
@@ -117,15 +114,8 @@ class Projects:
         if root.exists() and image:
             # Containers wrote as root what this user may not remove: one more of them does.
             inside, delete = "/remove", ("-mindepth", "1", "-delete")
-            run = (
-                *self._commands.docker,
-                "run",
-                "--rm",
-                "--network=none",
-                f"--volume={root}:{inside}",
-                "--entrypoint=find",
-            )
-            _run([*run, image, inside, *delete])
+            options = ("--rm", "--network=none", f"--volume={root}:{inside}", "--entrypoint=find")
+            _run([*self._commands.docker, "run", *options, image, inside, *delete])
             shutil.rmtree(root, ignore_errors=True)
 
 
@@ -150,7 +140,7 @@ def _is_locked(root: Path) -> bool:
 
 
 def _down(command: tuple[str, ...], root: Path) -> str:
-    """Take down every project below the root; returns the name of an image of theirs, if any. Raises NotTakenDown."""
+    """Remove every project's containers; returns the name of an image of theirs, if any. Raises NotTakenDown."""
     image = ""
     for file in root.glob(f"*/{COMPOSE_FILE}"):
         for line in file.read_text(encoding="utf-8").splitlines():
