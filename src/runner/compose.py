@@ -1,8 +1,7 @@
 """Docker Compose for the SDK's local mode: whether it is there, and the end of all that the SDK started with it.
 
 The SDK starts `docker compose up` in a temporary folder below a root of our choice, and takes down neither what a
-killed program left running nor the network; its containers write as root. All its projects share one network, and two
-that begin at once make two of that name, after which none can start.
+killed program left running nor the network; its containers write as root.
 """
 
 from __future__ import annotations
@@ -20,10 +19,6 @@ from filelock import FileLock, Timeout
 
 from runner.errors import RunnerError, SettingsError
 
-NETWORK = "sagemaker-local"  # the SDK's name for it
-OURS = "sagemaker-rehearsal.local-mode"  # the label of a network that is ours to remove
-# Without the first two, Compose would not use it.
-NETWORK_LABELS = {"com.docker.compose.network": NETWORK, "com.docker.compose.project": NETWORK, OURS: "network"}
 COMPOSE_FILE = "docker-compose.yaml"  # the SDK's name for it
 LOCK = ".lock"
 STOP_SECONDS = 2  # between SIGTERM and SIGKILL: nobody waits for what is made then
@@ -60,7 +55,7 @@ class Projects:
     """What one run started: a folder with a Compose file for each, below a root that is locked while the run lives."""
 
     def __init__(self, commands: Commands, parent: Path) -> None:
-        """Make the root below `parent`, and the network; end what runs that were killed left there."""
+        """Make the root below `parent`; end what runs that were killed left there."""
         self._commands = commands
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(parent / LOCK):  # a root that another run makes is there before its lock is held
@@ -72,14 +67,13 @@ class Projects:
             self.root = Path(mkdtemp(prefix="run-", dir=parent))
             self._lock = FileLock(self.root / LOCK)
             self._lock.acquire()
-            self._make_network()
 
     def end(self) -> None:
         """Stop and remove all containers that were started; what they did stays. Raises NotTakenDown."""
         _down(self._commands.compose, self.root)
 
     def close(self) -> None:
-        """Take down all, and remove the root with all that containers wrote, and the last one the network. Idempotent.
+        """Take down all, and remove the root with all that containers wrote. Idempotent.
 
         Raises NotTakenDown; the root stays then, and a later start tries again.
         """
@@ -88,25 +82,6 @@ class Projects:
                 self._remove(self.root)
         finally:
             self._lock.release()
-        with FileLock(self.root.parent / LOCK):
-            if not any(_is_locked(root) for root in self.root.parent.glob("run-*")):
-                self._remove_network()
-
-    def _make_network(self) -> None:
-        """Have one network of that name; the parent's lock is held."""
-        docker = self._commands.docker
-        found = _run([*docker, "network", "ls", "--quiet", "--filter", f"name=^{NETWORK}$"]).stdout.split()
-        for surplus in found[1:]:
-            _run([*docker, "network", "rm", surplus])
-        if not found:
-            labels = [f"--label={name}={value}" for name, value in NETWORK_LABELS.items()]
-            _run([*docker, "network", "create", *labels, NETWORK])
-
-    def _remove_network(self) -> None:
-        """Remove it if it is ours; where somebody's containers are in it, Docker refuses."""
-        docker = self._commands.docker
-        for ours in _run([*docker, "network", "ls", "--quiet", "--filter", f"label={OURS}"]).stdout.split():
-            _run([*docker, "network", "rm", ours])
 
     def _remove(self, root: Path) -> None:
         image = _down(self._commands.compose, root)
@@ -134,11 +109,6 @@ def _unlocked(root: Path) -> Iterator[bool]:
         lock.release()
 
 
-def _is_locked(root: Path) -> bool:
-    with _unlocked(root) as free:
-        return not free
-
-
 def _down(command: tuple[str, ...], root: Path) -> str:
     """Remove every project's containers; returns the name of an image of theirs, if any. Raises NotTakenDown."""
     image = ""
@@ -147,9 +117,7 @@ def _down(command: tuple[str, ...], root: Path) -> str:
             key, _, value = line.strip().partition(": ")
             image = value if key == "image" else image
         project = [*command, "--file", str(file)]
-        # Not `down`, which removes the network, too: another run may be about to start a container in it.
-        stop = _run([*project, "stop", "--timeout", str(STOP_SECONDS)])
-        down = _run([*project, "rm", "--force"]) if stop.returncode == 0 else stop
+        down = _run([*project, "down", "--timeout", str(STOP_SECONDS)])
         if down.returncode and not _is_empty(project):
             raise NotTakenDown(
                 f"what the SDK's local mode started may still run ({down.stderr.strip() or down.returncode}). "

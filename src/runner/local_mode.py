@@ -6,6 +6,7 @@ it is done, no call can stop either, what was deleted can still be described, an
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import tarfile
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runner.compose import COMPOSE_FILE
 from runner.errors import RunnerError
 from runner.settings import Settings
 from runner.sm_learner import NO_TELEMETRY, Destination, sdk
@@ -42,6 +45,7 @@ class Containers:
 def destination(settings: Settings, boto_session: Any, containers: Containers) -> Destination:
     """The SDK's LocalSession, with clients that answer as SageMaker's do."""
     local = sdk("sagemaker.local")
+    give_projects_their_own_networks()
     # At each invocation the one says that Docker is not rootless; the other, that an endpoint is not up yet.
     for name in ("sagemaker.local.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -62,6 +66,27 @@ def destination(settings: Settings, boto_session: Any, containers: Containers) -
         training_image=containers.training_image,
         inference_image=containers.inference_image,
     )
+
+
+def give_projects_their_own_networks() -> None:
+    """Have Compose make a network for each project, and remove it with the project. Idempotent.
+
+    The SDK's projects share one by its name. Two that begin at once make two of that name, after which none can start.
+    """
+    container = sdk("sagemaker.local.image")._SageMakerContainer
+    yaml = importlib.import_module("yaml")
+    generate = getattr(container._generate_compose_file, "__wrapped__", container._generate_compose_file)
+
+    @wraps(generate)
+    def generate_with_own_network(self: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+        content: dict[str, Any] = generate(self, *arguments, **named)
+        # Without a `name` Compose calls it after the project: https://docs.docker.com/reference/compose-file/networks/
+        content["networks"] = dict.fromkeys(content.get("networks", ()))
+        file = Path(self.container_root) / COMPOSE_FILE
+        file.write_text(yaml.safe_dump(content, default_flow_style=False), encoding="utf-8")
+        return content
+
+    container._generate_compose_file = generate_with_own_network
 
 
 @dataclass

@@ -30,6 +30,7 @@ def composed(docker_daemon: Any, tmp_path: Path) -> Iterator[Callable[[], list[s
     for container in left:
         docker_daemon.client.containers.get(container).remove(force=True)
     assert left == []
+    assert docker_daemon.client.networks.list(filters={"label": "com.docker.compose.network=sagemaker-local"}) == []
 
 
 def script(folder: Path, *lines: str) -> dict[str, str]:
@@ -50,16 +51,21 @@ def assert_nothing_left(run: Rehearsal) -> None:
 def test_two_whole_workflows_at_once(tmp_path: Path) -> None:
     """Each has an endpoint of its own; by the SDK and by its client the answers are the same, the CLI is not asked."""
     runs = [rehearsal.start(tmp_path / name, **SDK) for name in "ab" if not (tmp_path / name).mkdir()]
-    for run in runs:
-        assert run.process.wait(timeout=1500) == 0, run.output
-        assert run.finish() == 0
-        report = run.report
-        assert (report["engine"], report["error"], report["removed"]) == ("sdk", None, True)
-        assert set(report["invocations"]) == {"predictor", "boto3"}
-        assert report["invocations"]["predictor"] == report["invocations"]["boto3"]
-        assert "got a list of 151 values" in run.output  # the endpoint's own refusal of a vector that is too long
-        assert "the AWS CLI was not asked" in run.output
-        assert_nothing_left(run)
+    try:
+        for run in runs:
+            assert run.process.wait(timeout=1500) == 0, run.output
+            assert run.finish() == 0
+            report = run.report
+            assert (report["engine"], report["error"], report["removed"]) == ("sdk", None, True)
+            assert set(report["invocations"]) == {"predictor", "boto3"}
+            assert report["invocations"]["predictor"] == report["invocations"]["boto3"]
+            assert "got a list of 151 values" in run.output  # the endpoint's own refusal of a vector that is too long
+            assert "the AWS CLI was not asked" in run.output
+            assert_nothing_left(run)
+    finally:
+        for run in runs:
+            run.process.terminate()  # no error where it has ended
+            run.finish()
     assert runs[0].report["predictions"] == runs[1].report["predictions"]
 
 

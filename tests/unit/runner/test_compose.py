@@ -86,9 +86,7 @@ def test_all_that_was_started_is_taken_down(tmp_path: Path) -> None:
     projects = Projects(fake.command, tmp_path / "local-mode")
     files = [started(projects, name) for name in ("training", "serving")]
     projects.end()
-    assert sorted(fake.calls) == sorted(
-        f"--file {file} {what}" for file in files for what in ("stop --timeout 2", "rm --force")
-    )
+    assert sorted(fake.calls) == sorted(f"--file {file} down --timeout 2" for file in files)
     assert projects.root.exists()
     projects.close()
     projects.close()
@@ -103,7 +101,7 @@ def test_what_a_killed_run_left_is_ended_and_what_lives_is_left_alone(tmp_path: 
     started(living, "serving")
     killed._lock.release()  # as the kernel does
     Projects(fake.command, tmp_path / "local-mode").close()
-    assert fake.calls == [f"--file {left} stop --timeout 2", f"--file {left} rm --force"]
+    assert fake.calls == [f"--file {left} down --timeout 2"]
     assert (killed.root.exists(), living.root.exists()) == (False, True)
     living.close()
 
@@ -125,50 +123,3 @@ def test_what_may_still_run_is_not_forgotten(tmp_path: Path, then: str) -> None:
     assert not file.exists()
     for each in projects[1:]:
         each.close()
-
-
-# Docker, as far as its networks go: a file each below $FOLDER, called by its id, with its name and labels.
-DOCKER = """
-cd $FOLDER
-case "$2 $5" in
-    create*) shift 2; echo "$*" > net$(ls | wc -l) ;;
-    rm*) test -e $3.used || rm $3 ;;
-    ls*name=*) grep -l sagemaker-local * ;;
-    ls*label=*) grep -l -- "--label=${5#label=}=" * ;;
-esac
-"""
-
-
-@pytest.fixture
-def networks(tmp_path: Path) -> Path:
-    """The folder of the networks."""
-    folder = tmp_path / "networks"
-    folder.mkdir()
-    return folder
-
-
-def docker_of(networks: Path) -> str:
-    """The script with its folder."""
-    return DOCKER.replace("$FOLDER", str(networks))
-
-
-def test_runs_share_one_network_and_the_last_removes_it(tmp_path: Path, networks: Path) -> None:
-    """Two that begin at once must not make two of one name; the first to end must not take it from the other."""
-    fake = FakeCompose(tmp_path, docker=docker_of(networks))
-    first, second = (Projects(fake.command, tmp_path / "local-mode") for _ in range(2))
-    (network,) = networks.iterdir()
-    assert network.read_text().split()[-1] == "sagemaker-local"
-    assert "--label=com.docker.compose.network=sagemaker-local" in network.read_text().split()
-    first.close()
-    assert network.exists()
-    second.close()
-    assert not network.exists()
-
-
-def test_a_network_that_was_there_stays(tmp_path: Path, networks: Path) -> None:
-    """It is somebody else's; of two of that name, which nobody can use, one goes."""
-    for name in ("a", "b"):
-        (networks / name).write_text("sagemaker-local\n")
-    fake = FakeCompose(tmp_path, docker=docker_of(networks))
-    Projects(fake.command, tmp_path / "local-mode").close()
-    assert [path.name for path in networks.iterdir()] == ["a"]

@@ -7,14 +7,18 @@ import json
 import tarfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
 from runner.errors import RunnerError
-from runner.local_mode import LocalRuntime, LocalSageMaker
+from runner.local_mode import LocalRuntime, LocalSageMaker, give_projects_their_own_networks
 from runner.remove import remove
+from runner.sm_learner import sdk
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = {"OutputDataConfig": {"S3OutputPath": "s3://bucket/prefix/"}}
@@ -177,3 +181,21 @@ def test_an_endpoints_answer_is_passed_on() -> None:
     """With a body to read."""
     answer = LocalRuntime(FakeRuntime(200, b"{}")).invoke_endpoint(EndpointName="e", Body=b"[]")
     assert answer["Body"].read() == b"{}"
+
+
+def test_each_project_has_a_network_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own file, but for the name that all of its projects share; the hosts of a job find each other in it."""
+    monkeypatch.setenv("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+    for _ in range(2):
+        give_projects_their_own_networks()
+    image = sdk("sagemaker.local.image")
+    monkeypatch.setattr(image._SageMakerContainer, "_get_compose_cmd_prefix", staticmethod(lambda: ["docker-compose"]))
+    monkeypatch.setattr(image, "_aws_credentials", lambda _session: None)
+    session = SimpleNamespace(boto_session=None, boto_region_name="us-east-1", config=None)
+    container = image._SageMakerContainer("local", 2, "an-image:1", sagemaker_session=session)
+    container.container_root = str(tmp_path)
+    container._generate_compose_file("train")
+    written = yaml.safe_load((tmp_path / "docker-compose.yaml").read_text())
+    assert written["networks"] == {"sagemaker-local": None}
+    assert [set(host["networks"]) for host in written["services"].values()] == [{"sagemaker-local"}] * 2
+    assert {host["image"] for host in written["services"].values()} == {"an-image:1"}
