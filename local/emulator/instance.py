@@ -88,14 +88,14 @@ class InstanceFile:
     """The lock and the file in the user's state folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._path = folder / "instance.json"
         self._lock_path = folder / "instance.lock"
         self._lock: int | None = None
 
     def acquire(self) -> None:
         """Become the emulator; what a killed one left is removed. Raises AlreadyRunning."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + 0.5
         while not _locked(lock, fcntl.LOCK_EX):

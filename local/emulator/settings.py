@@ -1,9 +1,11 @@
-"""What an emulator is started with; filled in by `__main__`, read by `app`."""
+"""What an emulator is started with; filled in by `__main__` and `up_command`, read by `app`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+APP = "sagemaker-rehearsal"  # names the user's folders
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.__main__ import parser
+from emulator.command_line import parser
 from emulator.engine.docker_images import Image, Listed
 from emulator.images_command import Wish, as_json, run, table
 from emulator.settings import Settings
