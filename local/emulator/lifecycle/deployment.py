@@ -15,6 +15,7 @@ from emulator.account import endpoint_log_group
 from emulator.engine.port import ImageNotFound, StartFailed, Work
 from emulator.lifecycle.ports import Services, StorageError
 from emulator.lifecycle.serving import Health, ServingContainer, ServingSpec
+from emulator.lifecycle.target import Hop, InFlight, Lease, NoneHealthy, Target
 from emulator.store.port import Resource
 
 STARTUP_SECONDS = 240.0  # AWS: a container must pass the check within four minutes, if the variant says no other
@@ -25,24 +26,6 @@ class DeploymentFailed(Exception):
     """The endpoint cannot be brought into service; the message is its FailureReason."""
 
 
-class NoneHealthy(Exception):
-    """No container of the variant is healthy at the moment: it died, and is being started again."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__(target.variant)
-        self.target = target
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where an invocation goes."""
-
-    variant: str
-    address: str
-    log_group: str
-    log_stream: str
-
-
 @dataclass
 class _Replica:
     """One instance of a variant."""
@@ -50,6 +33,7 @@ class _Replica:
     container: ServingContainer
     log_stream: str
     thread: threading.Thread
+    in_flight: InFlight = field(default_factory=InFlight)
 
 
 @dataclass
@@ -140,8 +124,12 @@ class Deployment:
             replica = chosen.replicas[(turn + offset) % len(chosen.replicas)]
             address = replica.container.address
             if address:
-                return Target(chosen.name, address, self._group, replica.log_stream)
-        raise NoneHealthy(Target(chosen.name, "", self._group, chosen.replicas[0].log_stream))
+                return self._target(chosen, replica, address, replica.in_flight.begin())
+        raise NoneHealthy(self._target(chosen, chosen.replicas[0], "", InFlight().begin()))
+
+    def _target(self, variant: _Variant, replica: _Replica, address: str, lease: Lease) -> Target:
+        hop = Hop("primary", address, self._group, replica.log_stream)
+        return Target(self._endpoint.name, variant.name, (hop,), lease=lease)
 
     def summaries(self) -> list[dict[str, Any]]:
         """The variants as DescribeEndpoint shows them."""

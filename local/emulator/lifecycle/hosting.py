@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from emulator.lifecycle.deployment import Deployment, DeploymentFailed, Target
+from emulator.lifecycle.deployment import Deployment, DeploymentFailed
 from emulator.lifecycle.ports import Services
 from emulator.lifecycle.serving import Health
+from emulator.lifecycle.target import ModelNotLoaded, Target
 from emulator.store.port import Change, Changed, Kind, Listing, NotFound, Resource, update
 
 CREATING, IN_SERVICE, FAILED, DELETING = "Creating", "InService", "Failed", "Deleting"
@@ -49,17 +51,29 @@ class Endpoints:
         update(self._services.store, Kind.ENDPOINT, name, decide)
         self._in_thread("delete", name, self._delete)
 
-    def target(self, name: str, variant: str | None) -> Target:
-        """The container that answers the next invocation: of that variant, or by the variants' weights.
+    def target(self, name: str, variant: str | None, model: str | None = None) -> Target:
+        """The instance that answers the next invocation: of that variant, or by the variants' weights.
 
+        `model` is the request's TargetModel: an instance that has it loaded is preferred. The target must be released.
         Raises NotFound when the endpoint is not in service, KeyError when it has no such variant, and
-        `deployment.NoneHealthy` when no container of the variant is healthy at the moment.
+        `target.NoneHealthy` when no instance of the variant is healthy at the moment.
         """
         with self._lock:
             deployment = self._deployments.get(name)
         if deployment is None or self._services.store.get(Kind.ENDPOINT, name).status != IN_SERVICE:
             raise NotFound(name)
         return deployment.target(variant, self._choose())
+
+    def load_model(self, target: Target, target_model: str) -> None:
+        """Have the model at the target's instance: fetched, and loaded into its container.
+
+        Raises ModelNotLoaded.
+        """
+        raise ModelNotLoaded(f"{target.endpoint} is not a multi-model endpoint: it has no {target_model}.")
+
+    def model_name(self, target_model: str) -> str:
+        """What the containers of multi-model endpoints know the model by, a hash: POST /models/HASH/invoke."""
+        return hashlib.sha256(target_model.encode()).hexdigest()[:32]
 
     def settle(self) -> None:
         """To be called once, before anything starts: endpoints of an earlier emulator have no containers any more."""

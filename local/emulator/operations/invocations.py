@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from emulator.errors import ModelError, ValidationError
-from emulator.lifecycle.deployment import NoneHealthy, Target
 from emulator.lifecycle.health import NoAnswer
+from emulator.lifecycle.target import NoneHealthy, Target
 from emulator.operations.context import Answer, Context, Parameters
 from emulator.operations.support import Supported
 from emulator.store.port import NotFound
@@ -37,7 +37,8 @@ def invoke_endpoint(context: Context, parameters: Parameters) -> Answer:
         raise _model_error(context, error.target, 0, "No container of the variant is healthy at the moment.") from None
     headers = {header: parameters[key] for key, header in _HEADERS.items() if key in parameters}
     try:
-        answer = context.containers.invoke(target.address, parameters.get("Body", b""), headers)
+        with target:
+            answer = context.containers.invoke(target.address, parameters.get("Body", b""), headers)
     except NoAnswer as error:
         raise _model_error(context, target, 0, str(error)) from None
     if not 200 <= answer.status < 300:

@@ -10,8 +10,8 @@ import pytest
 
 from emulator.engine.fake import History
 from emulator.errors import ValidationError
-from emulator.lifecycle.deployment import NoneHealthy
 from emulator.lifecycle.fake import FakeHealth, FakeStorage
+from emulator.lifecycle.target import NoneHealthy
 from emulator.operations import OPERATIONS
 from emulator.store.port import Kind, NotFound, Resource
 
