@@ -17,15 +17,20 @@ FAILURE_REASON_LIMIT = 1024  # the FailureReason shape's own maximum
 
 # SecondaryStatus -> those that may follow. A job may fail in each of them.
 FOLLOWERS: Mapping[str, frozenset[str]] = {
-    "Starting": frozenset({"Downloading", "Stopping", "Failed"}),
-    "Downloading": frozenset({"Downloading", "Training", "Stopping", "Failed"}),
-    "Training": frozenset({"Uploading", "Stopping", "Failed"}),
+    "Starting": frozenset({"Starting", "Pending", "Downloading", "Restarting", "Stopping", "Failed"}),
+    "Pending": frozenset({"Pending", "Downloading", "Restarting", "Stopping", "Failed"}),
+    "Downloading": frozenset({"Downloading", "Training", "Restarting", "Stopping", "Failed"}),
+    "Training": frozenset({"Uploading", "Restarting", "Stopping", "Failed"}),
+    "Restarting": frozenset({"Starting", "Stopping", "Failed"}),
     "Stopping": frozenset({"Uploading", "Stopped", "MaxRuntimeExceeded", "Failed"}),
-    "Uploading": frozenset({"Completed", "Stopped", "MaxRuntimeExceeded", "Stopping", "Failed"}),
+    "Uploading": frozenset({"Completed", "Stopped", "MaxRuntimeExceeded", "Restarting", "Stopping", "Failed"}),
 }
 
 # AWS's own texts, as seen in the output of `estimator.fit` (2025): "2025-06-22 07:09:13 Starting - Starting …".
 STARTING = "Starting the training job"
+WAITING = "Training job waiting for capacity"
+PREPARING = "Preparing the instances for training"
+RESTARTING = "Restarting the training job after an internal error"  # the words are ours: AWS's are not published
 DOWNLOADING_DATA = "Downloading input data"
 DOWNLOADING_IMAGE = "Downloading the training image"
 TRAINING = "Training image download completed. Training in progress."

@@ -48,6 +48,7 @@ def test_the_tree_is_at_opt_ml(places: OptMl, tmp_path: Path) -> None:
 
 def test_elsewhere_its_place_stands_in_the_arguments(places: OptMl) -> None:
     """Only /opt/ml itself and what is below it; no path that merely begins or ends like it."""
+    others = ["/opt/mlx", "/srv/opt/ml", "/opt/ml.d"]
     arguments = [
         "/opt/ml/input/train.sh",
         "--out=/opt/ml",

@@ -165,6 +165,39 @@ def test_an_upload_that_fails_fails_the_job(emulator: Make, job_request: Request
     assert phases(job)[-2:] == ["Uploading", "Failed"]
 
 
+def test_a_model_that_stays_files(emulator: Make, job_request: Request) -> None:
+    """CompressionType NONE: each file of the model below output/model/, the output data an archive; with the key."""
+
+    def write(work: Work) -> None:
+        write_model(work)
+        (work.base_dir / "model" / "1" / "variables").mkdir(parents=True)
+        (work.base_dir / "model" / "1" / "variables" / "index").write_text("i", "utf-8")
+
+    made = emulator(History(act=write))
+    output = {"S3OutputPath": "s3://bucket/models", "CompressionType": "NONE", "KmsKeyId": "alias/mine"}
+    create(made, job_request(OutputDataConfig=output))
+    assert ended(made).status == "Completed"
+    prefix = "s3://bucket/models/job/output/"
+    assert made.storage.keys == {
+        f"{prefix}{name}": "alias/mine" for name in ("model/model.txt", "model/1/variables/index", "output.tar.gz")
+    }
+    answer = OPERATIONS["DescribeTrainingJob"](made.context, {"TrainingJobName": "job"})
+    assert answer["ModelArtifacts"] == {"S3ModelArtifacts": f"{prefix}model/"}
+
+
+def test_a_metric_that_json_does_not_have(emulator: Make, job_request: Request) -> None:
+    """A loss that is NaN, or infinite, is left out; the number before it stays."""
+    specification = {
+        **job_request()["AlgorithmSpecification"],
+        "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.+);"}],
+    }
+    made = emulator(History(lines=("loss=2;", "loss=nan;", "loss=-inf;", "loss=1e999;")))
+    create(made, job_request(AlgorithmSpecification=specification))
+    job = ended(made)
+    assert job.status == "Completed"
+    assert [each["Value"] for each in job.document["FinalMetricDataList"]] == [2.0]
+
+
 def test_a_mistake_of_ours_ends_the_job(emulator: Make, job_request: Request) -> None:
     """Whatever is raised inside, no job stays InProgress."""
 
@@ -233,9 +266,9 @@ class FakeSlowStorage(FakeStorage):
         if not self._upload:
             self._during()
 
-    def upload(self, path: Any, uri: str) -> None:
+    def upload(self, path: Any, uri: str, kms_key_id: str = "") -> None:
         """Do it, then what happens."""
-        super().upload(path, uri)
+        super().upload(path, uri, kms_key_id)
         if self._upload:
             self._during()
 
@@ -258,7 +291,7 @@ def test_a_job_can_be_stopped_while_it_transfers(emulator: Make, job_request: Re
 
 
 def test_shutting_down_stops_running_jobs_at_once(emulator: Make, job_request: Request) -> None:
-    """Each job is Stopped with a message that says why, nothing is uploaded, and new ones end at once."""
+    """Each job is Stopped with a message that says why, nothing is uploaded, and new ones wait for the next start."""
     made = emulator(History(lines=("go",), runs_until_stopped=True, act=write_model))
     create(made, job_request())
     running(made)
@@ -268,7 +301,7 @@ def test_shutting_down_stops_running_jobs_at_once(emulator: Make, job_request: R
     assert job.document["SecondaryStatusTransitions"][-1]["StatusMessage"].endswith("the emulator was shut down")
     assert MODEL not in made.storage.objects
     create(made, job_request("late"))
-    assert ended(made, "late").status == "Stopped"
+    assert phases(made.store.get(Kind.TRAINING_JOB, "late")) == ["Starting"]
     assert len(made.engine.started) == 1
 
 
