@@ -191,7 +191,8 @@ trainer = ModelTrainer(
     hyperparameters={"steps": 3},
     checkpoint_config=CheckpointConfig(s3_uri=f"s3://{bucket}/trainer/checkpoints"),
 )
-trainer.train(input_data_config=[InputData(channel_name="train", data_source=f"s3://{bucket}/words/")], wait=True, logs=True)
+data = InputData(channel_name="train", data_source=f"s3://{bucket}/words/")
+trainer.train(input_data_config=[data], wait=True, logs=True)
 """
 NO_TELEMETRY = '{"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": true}}}}'
 SCRIPT = """
