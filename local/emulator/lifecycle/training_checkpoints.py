@@ -76,11 +76,12 @@ class Checkpoints:
 
 
 def _files(folder: Path) -> dict[Path, _Stamp]:
-    """The files below the folder, as they are now."""
+    """The files below the folder, as they are now; no link out of it, which a container reads otherwise than we do."""
     found: dict[Path, _Stamp] = {}
+    root = folder.resolve()
     for path in folder.rglob("*"):
         try:
-            if path.is_file():
+            if path.is_file() and path.resolve().is_relative_to(root):
                 status = path.stat()
                 found[path] = status.st_mtime_ns, status.st_size
         except OSError:

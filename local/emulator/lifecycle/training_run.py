@@ -17,9 +17,10 @@ from emulator.lifecycle.ports import Services, StorageError
 from emulator.lifecycle.training_host import Followers, TrainingHost, stop_all
 from emulator.lifecycle.training_inputs import Inputs
 from emulator.lifecycle.training_metrics import Metrics
-from emulator.store.port import Change, Kind, Resource, update
+from emulator.store.port import Change, Kind, NotFound, Resource, update
 
 _FLUSH_SECONDS = 10.0
+_STORE_AGAIN_SECONDS = 1.0  # between two attempts to store how a job ended
 INTERNAL_ERROR = "InternalServerError: We encountered an internal error. Please try again."
 SHUT_DOWN = "Training job stopped: the emulator was shut down"
 
@@ -41,6 +42,7 @@ class TrainingRun:
         self._base = services.work_dir / f"training-job-{name}"
         self._wake = threading.Event()  # stop, shut down, a host that failed, or the end of all
         self._hosts: list[TrainingHost] = []
+        self._closing = threading.Event()  # the emulator ends
         self._stop_requested = False
         self._shut_down = False
         self._timed_out = False
@@ -55,6 +57,7 @@ class TrainingRun:
     def shut_down(self) -> None:
         """End it now: nothing is uploaded. Blocks while the containers end."""
         self._shut_down = True
+        self._closing.set()
         self.stop()
         # They may be being given two minutes already.
         with suppress(EngineLost):  # the job's own thread finds that, too
@@ -65,23 +68,22 @@ class TrainingRun:
         retried = 0
         while True:
             try:
-                job = self._services.store.get(Kind.TRAINING_JOB, self._name)
-                self._end(*self._attempt(job))
+                outcome, reason = self._attempt(), ""
             except _Failure as failure:
-                if self._shut_down:
-                    self._end(*self._stopped())
-                else:
-                    self._end("Failed", FailureReason=str(failure)[: states.FAILURE_REASON_LIMIT])
+                outcome, reason = ("Failed", None), str(failure)
             except Exception as error:  # noqa: BLE001 - whatever went wrong in here must not leave a job that never ends
-                # RetryStrategy is for an InternalServerError: for nothing that the script or the request did.
-                if retried < request.retries(job) and self._begin_again():
+                if self._begins_again(retried):
                     retried += 1
                     continue
-                reason = f"{INTERNAL_ERROR} ({type(error).__name__}: {error})"
-                self._end("Failed", FailureReason=reason[: states.FAILURE_REASON_LIMIT])
+                outcome, reason = ("Failed", None), f"{INTERNAL_ERROR} ({type(error).__name__}: {error})"
+            if self._shut_down and reason:
+                outcome, reason = self._stopped(), ""
+            more = {"FailureReason": reason[: states.FAILURE_REASON_LIMIT]} if reason else {}
+            self._end(*outcome, **more)
             return
 
-    def _attempt(self, job: Resource) -> tuple[str, str | None]:
+    def _attempt(self) -> tuple[str, str | None]:
+        job = self._services.store.get(Kind.TRAINING_JOB, self._name)
         self._metrics = Metrics(job, self._services.clock)
         inputs = Inputs(self._services, job, self._base)
         try:
@@ -92,17 +94,24 @@ class TrainingRun:
         finally:
             shutil.rmtree(self._base, ignore_errors=True)
 
-    def _begin_again(self) -> bool:
-        """Leave the attempt that failed behind; whether there is to be another."""
+    def _begins_again(self, retried: int) -> bool:
+        """After an internal error: leave that attempt behind; whether there is to be another.
+
+        RetryStrategy is for an InternalServerError, for nothing that the script or the request did.
+        """
         over = self._deadline is not None and self._services.clock.monotonic() >= self._deadline
         if self._stop_requested or over:
             return False
-        self._hosts = []
-        self._wake.clear()
         try:
+            if retried >= request.retries(self._services.store.get(Kind.TRAINING_JOB, self._name)):
+                return False
+            self._hosts = []
+            self._wake.clear()
             self._enter("Restarting", states.RESTARTING)
             self._enter("Starting", states.STARTING)
         except _Stop:
+            return False
+        except Exception:  # noqa: BLE001 - it was the store itself that failed
             return False
         return not self._stop_requested
 
@@ -224,10 +233,18 @@ class TrainingRun:
         update(self._services.store, Kind.TRAINING_JOB, self._name, decide)
 
     def _end(self, secondary: str, message: str | None = None, **more: Any) -> None:
+        """Store the end. On a disk that is full, say, as soon as that can be done; the next start does it otherwise."""
         metrics = self._metrics.final() if self._metrics else []
         if metrics:
             more["FinalMetricDataList"] = metrics
-        end_job(self._services, self._name, secondary, message, **more)
+        while True:
+            try:
+                return end_job(self._services, self._name, secondary, message, **more)
+            except (states.IllegalTransition, NotFound):
+                raise
+            except Exception:
+                if self._services.clock.wait(self._closing, _STORE_AGAIN_SECONDS):
+                    raise
 
 
 def end_job(services: Services, name: str, secondary: str, message: str | None = None, **more: Any) -> None:

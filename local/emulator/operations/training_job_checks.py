@@ -120,8 +120,6 @@ def _check_time(parameters: Parameters) -> None:
 
 
 def _check_checkpoints(config: Mapping[str, str]) -> None:
-    if not config["S3Uri"].startswith("s3://"):
-        raise ValidationError("CheckpointConfig.S3Uri must be an S3 URI: s3://bucket/prefix.")
     path = config.get("LocalPath", DEFAULT_CHECKPOINTS)
     normal = posixpath.normpath(path)
     if normal != OPT_ML and not normal.startswith(f"{OPT_ML}/"):
@@ -136,8 +134,6 @@ def _check_channel(channel: Mapping[str, Any], mode: str) -> None:
     source = channel["DataSource"].get("S3DataSource")
     if source is None:
         raise ValidationError(f"The channel {name!r} needs a DataSource.S3DataSource.")
-    if not source["S3Uri"].startswith("s3://"):
-        raise ValidationError(f"The S3Uri of the channel {name!r} must be of the form s3://bucket/key.")
     kind = source["S3DataType"]
     if kind == "Converse":
         raise CREATE.refusal("InputDataConfig[].DataSource.S3DataSource.S3DataType", kind)

@@ -65,9 +65,15 @@ def emulator(tmp_path: Path) -> Callable[..., SimpleNamespace]:
     """Makes the life cycles over fakes: give it the engine's script, and optionally a storage and a health check."""
 
     def make(
-        history: History | None = None, *, storage: Any = None, health: Any = None, at_once: int = 100, **more: Any
+        history: History | None = None,
+        *,
+        storage: Any = None,
+        health: Any = None,
+        at_once: int = 100,
+        store: Any = None,
+        **more: Any,
     ) -> SimpleNamespace:
-        clock, store, logs = FakeClock(), MemoryStore(), FakeLogs()
+        clock, store, logs = FakeClock(), store or MemoryStore(), FakeLogs()
         engine = FakeEngine({IMAGE: history or History()})
         storage = storage or FakeStorage({DATA: b"1,2\n"})
         account = Account("us-east-1")

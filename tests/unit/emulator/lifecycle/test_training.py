@@ -13,7 +13,8 @@ from emulator.engine.fake import History
 from emulator.engine.port import Work
 from emulator.lifecycle.fake import FakeStorage
 from emulator.operations import OPERATIONS
-from emulator.store.port import Kind, Resource
+from emulator.store.memory import MemoryStore
+from emulator.store.port import Change, Kind, Resource
 
 Make = Callable[..., SimpleNamespace]
 Request = Callable[..., dict[str, Any]]
@@ -210,6 +211,40 @@ def test_a_mistake_of_ours_ends_the_job(emulator: Make, job_request: Request) ->
     assert job.document["FailureReason"].startswith("InternalServerError: ")
     assert "a mistake" in job.document["FailureReason"]
     assert list(made.work.iterdir()) == []
+
+
+class FakeFullStore(MemoryStore):
+    """Takes no change while it is full."""
+
+    full = False
+    refused = 0
+
+    def change(self, resource: Resource, change: Change) -> Resource:
+        """As long as there is room."""
+        if self.full:
+            self.refused += 1
+            raise OSError("No space left on device")
+        return super().change(resource, change)
+
+
+def test_an_end_that_cannot_be_stored_is_stored_later(emulator: Make, job_request: Request) -> None:
+    """A disk that is full for a while costs no job its end, nor its model."""
+    store = FakeFullStore()
+
+    def fill(work: Work) -> None:
+        write_model(work)
+        made.storage.objects.clear()
+
+    made = emulator(
+        History(act=fill), store=store, storage=FakeSlowStorage(lambda: setattr(store, "full", True), upload=True)
+    )
+    create(made, job_request())
+    made.poll(lambda: store.refused, "the first attempt to store the end")
+    assert store.get(Kind.TRAINING_JOB, "job").status == "InProgress"
+    store.full = False
+    made.clock.advance(1)
+    assert ended(made).status == "Completed"
+    assert MODEL in made.storage.objects
 
 
 def test_an_engine_that_is_gone_fails_the_job(emulator: Make, job_request: Request) -> None:

@@ -136,6 +136,8 @@ def test_what_is_being_written_waits(tmp_path: Path, poll: Callable[..., Any]) -
     (folder / "old").write_text("changed", "utf-8")
     (folder / "unfinished").mkdir()
     (folder / "gone").symlink_to("nowhere")
+    (tmp_path / "outside").write_text("not the job's", "utf-8")
+    (folder / "leads out").symlink_to(tmp_path / "outside")
     checkpoints.finish()
     assert storage.uploads == ["s3://b/c/new", "s3://b/c/old"]
     assert storage.objects["s3://b/c/old"] == b"changed"
