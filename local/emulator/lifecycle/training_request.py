@@ -44,6 +44,12 @@ def max_runtime(job: Resource) -> float:
     return float(job.document.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME))
 
 
+def max_wait(job: Resource) -> float | None:
+    """Seconds from its creation within which it has to end; a managed spot job has that."""
+    found: float | None = job.document.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds")
+    return found
+
+
 def retries(job: Resource) -> int:
     """How often it may be tried again after an internal error."""
     found: int = job.document.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)

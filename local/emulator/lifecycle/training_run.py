@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from contextlib import ExitStack, suppress
@@ -45,7 +46,7 @@ class TrainingRun:
         self._closing = threading.Event()  # the emulator ends
         self._stop_requested = False
         self._shut_down = False
-        self._timed_out = False
+        self._exceeded = ""  # the SecondaryStatus that says which time
         self._deadline: float | None = None  # once a container has started
         self._metrics: Metrics | None = None
 
@@ -86,6 +87,8 @@ class TrainingRun:
         job = self._services.store.get(Kind.TRAINING_JOB, self._name)
         self._metrics = Metrics(job, self._services.clock)
         inputs = Inputs(self._services, job, self._base)
+        if self._left_to_wait(job) <= 0:
+            return "MaxWaitTimeExceeded", None
         try:
             self._prepare(job, inputs)
             return self._train(job, inputs)
@@ -182,8 +185,9 @@ class TrainingRun:
             self._deadline = services.clock.monotonic() + request.max_runtime(job)
         assert self._metrics is not None  # noqa: S101 - each attempt begins with them
         followers = Followers(self._hosts, self._metrics.read, self._wake)
-        if not services.clock.wait(self._wake, self._deadline - services.clock.monotonic()):
-            self._timed_out = True
+        left_to_run, left_to_wait = self._deadline - services.clock.monotonic(), self._left_to_wait(job)
+        if not services.clock.wait(self._wake, min(left_to_run, left_to_wait)):
+            self._exceeded = "MaxRuntimeExceeded" if left_to_run <= left_to_wait else "MaxWaitTimeExceeded"
         grace = services.training_grace_seconds
         if followers.first_failed:
             grace = services.peer_grace_seconds
@@ -194,11 +198,11 @@ class TrainingRun:
         return followers.first_failed
 
     def _conclude(self, job: Resource, first_failed: TrainingHost | None) -> tuple[str, str | None]:
-        if self._stop_requested or self._timed_out:
-            if self._timed_out and not self._stop_requested:
+        if self._stop_requested or self._exceeded:
+            if not self._stop_requested:
                 self._enter("Stopping", states.STOPPING_MESSAGE)
             self._upload(job, model=True)
-            return ("Stopped" if self._stop_requested else "MaxRuntimeExceeded"), None
+            return ("Stopped" if self._stop_requested else self._exceeded), None
         if first_failed:
             failure = opt_ml.read_failure(first_failed.base)
             self._upload(job, model=False)
@@ -214,6 +218,13 @@ class TrainingRun:
             raise _Failure(f"ClientError: Artifact upload failed:{error}") from error
 
     # The pieces
+
+    def _left_to_wait(self, job: Resource) -> float:
+        """Seconds of MaxWaitTimeInSeconds, which counts from the job's creation."""
+        limit = request.max_wait(job)
+        if limit is None:
+            return math.inf
+        return limit - (self._services.clock.now() - job.created).total_seconds()
 
     def _stopped(self) -> tuple[str, str | None]:
         return "Stopped", SHUT_DOWN if self._shut_down else None

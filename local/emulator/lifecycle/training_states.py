@@ -22,8 +22,10 @@ FOLLOWERS: Mapping[str, frozenset[str]] = {
     "Downloading": frozenset({"Downloading", "Training", "Restarting", "Stopping", "Failed"}),
     "Training": frozenset({"Uploading", "Restarting", "Stopping", "Failed"}),
     "Restarting": frozenset({"Starting", "Stopping", "Failed"}),
-    "Stopping": frozenset({"Uploading", "Stopped", "MaxRuntimeExceeded", "Failed"}),
-    "Uploading": frozenset({"Completed", "Stopped", "MaxRuntimeExceeded", "Restarting", "Stopping", "Failed"}),
+    "Stopping": frozenset({"Uploading", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Failed"}),
+    "Uploading": frozenset(
+        {"Completed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Restarting", "Stopping", "Failed"}
+    ),
 }
 
 # AWS's own texts, as seen in the output of `estimator.fit` (2025): "2025-06-22 07:09:13 Starting - Starting …".
@@ -41,8 +43,15 @@ END_MESSAGES = {
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",  # by analogy
 }
-_END_STATUS = {"Completed": COMPLETED, "Failed": FAILED, "Stopped": STOPPED, "MaxRuntimeExceeded": STOPPED}
+_END_STATUS = {
+    "Completed": COMPLETED,
+    "Failed": FAILED,
+    "Stopped": STOPPED,
+    "MaxRuntimeExceeded": STOPPED,
+    "MaxWaitTimeExceeded": STOPPED,
+}
 
 
 class IllegalTransition(Exception):
@@ -62,7 +71,7 @@ def enter(resource: Resource, secondary: str, message: str, now: datetime, **mor
 
 
 def end(resource: Resource, secondary: str, now: datetime, **more: Any) -> Change:
-    """The change to an end: Completed, Failed, Stopped or MaxRuntimeExceeded. Times are worked out here."""
+    """The change to an end: Completed, Failed, Stopped or one of the times exceeded. Times are worked out here."""
     document = {**_moved(resource, secondary, END_MESSAGES[secondary], now), **more}
     document["SecondaryStatusTransitions"][-1]["EndTime"] = now
     started = resource.document.get("TrainingStartTime")

@@ -38,6 +38,7 @@ CREATE = Supported(
         "ResourceConfig.InstanceCount",
         "ResourceConfig.InstanceType",
         "StoppingCondition.MaxRuntimeInSeconds",
+        "StoppingCondition.MaxWaitTimeInSeconds",
         "CheckpointConfig",
         "RetryStrategy",
         "Environment",
@@ -49,7 +50,6 @@ CREATE = Supported(
         "ResourceConfig.VolumeKmsKeyId",
         "ResourceConfig.KeepAlivePeriodInSeconds",
         "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
-        "StoppingCondition.MaxWaitTimeInSeconds",  # there is no waiting for capacity that others use
         "StoppingCondition.MaxPendingTimeInSeconds",
         "EnableManagedSpotTraining",  # an instance here is never taken away
         "EnableInterContainerTrafficEncryption",

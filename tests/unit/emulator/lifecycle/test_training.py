@@ -288,6 +288,33 @@ def test_a_job_that_exceeds_its_time_is_stopped(emulator: Make, job_request: Req
     assert MODEL in made.storage.objects
 
 
+def test_a_spot_job_that_exceeds_its_waiting_time_is_stopped(emulator: Make, job_request: Request) -> None:
+    """MaxWaitTimeInSeconds counts from the creation: while it runs, and while it waits for its turn."""
+    made = emulator(History(lines=("go",), runs_until_stopped=True, act=write_model), at_once=1)
+    spot = {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 700},
+    }
+    create(made, job_request("first"))
+    running(made)
+    create(made, job_request("job", **spot))
+    create(
+        made,
+        job_request("waits", **{**spot, "StoppingCondition": {"MaxRuntimeInSeconds": 9, "MaxWaitTimeInSeconds": 9}}),
+    )
+    made.clock.advance(500)
+    OPERATIONS["StopTrainingJob"](made.context, {"TrainingJobName": "first"})
+    made.poll(lambda: len(made.engine.started) == 2, "the second job's start")
+    made.poll(lambda: made.store.get(Kind.TRAINING_JOB, "job").document["SecondaryStatus"] == "Training", "training")
+    made.clock.advance(201)
+    job = ended(made)
+    assert (job.status, phases(job)[-3:]) == ("Stopped", ["Stopping", "Uploading", "MaxWaitTimeExceeded"])
+    assert MODEL in made.storage.objects
+    never = ended(made, "waits")
+    assert phases(never) == ["Starting", "Pending", "Stopping", "MaxWaitTimeExceeded"]
+    assert len(made.engine.started) == 2
+
+
 class FakeSlowStorage(FakeStorage):
     """Something happens while it transfers."""
 
