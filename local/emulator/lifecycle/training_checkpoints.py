@@ -37,6 +37,8 @@ class Checkpoints:
         self._storage.download_prefix(self._uri + "/", first)
         for folder in others:
             shutil.copytree(first, folder, dirs_exist_ok=True)
+        # From here on a container may put links in their places.
+        self._folders = [folder.resolve() for folder in self._folders]
         for folder in self._folders:
             self._stored |= _files(folder)
 
@@ -76,12 +78,11 @@ class Checkpoints:
 
 
 def _files(folder: Path) -> dict[Path, _Stamp]:
-    """The files below the folder, as they are now; no link out of it, which a container reads otherwise than we do."""
+    """The files below the folder, a real path, as they are now; no link out of it: a container means another place."""
     found: dict[Path, _Stamp] = {}
-    root = folder.resolve()
     for path in folder.rglob("*"):
         try:
-            if path.is_file() and path.resolve().is_relative_to(root):
+            if path.is_file() and path.resolve().is_relative_to(folder):
                 status = path.stat()
                 found[path] = status.st_mtime_ns, status.st_size
         except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def checkpoints(job: Resource) -> tuple[str, str] | None:
     if config is None:
         return None
     local = config.get("LocalPath", DEFAULT_CHECKPOINTS)
-    return config["S3Uri"], str(Path(local).relative_to(OPT_ML))
+    return config["S3Uri"], posixpath.relpath(local, OPT_ML)
 
 
 def training_spec(job: Resource, host: str, network_interface: str) -> opt_ml.TrainingSpec:

@@ -143,6 +143,20 @@ def test_what_is_being_written_waits(tmp_path: Path, poll: Callable[..., Any]) -
     assert storage.objects["s3://b/c/old"] == b"changed"
 
 
+def test_a_folder_that_becomes_a_link_out(tmp_path: Path) -> None:
+    """A container that puts a link in its place gets nothing of this machine into S3."""
+    storage = FakeCountingStorage()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("not the job's", "utf-8")
+    folder = tmp_path / "checkpoints"
+    checkpoints = Checkpoints(storage, FakeClock(), "s3://b/none", [folder])
+    checkpoints.fetch()
+    folder.rmdir()
+    folder.symlink_to(tmp_path / "outside")
+    checkpoints.finish()
+    assert storage.uploads == []
+
+
 def test_s3_may_come_back(tmp_path: Path, poll: Callable[..., Any]) -> None:
     """A failure in between is made good at the next look."""
     storage, clock = FakeCountingStorage(), FakeClock()
