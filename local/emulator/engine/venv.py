@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from emulator.engine import own_pip
 from emulator.engine.inherited import inherited
 from emulator.engine.lines import Lines
 from emulator.engine.loopback import LoopbackNetwork
@@ -151,8 +152,11 @@ class VenvEngine:
         definition, python = self._image(work.image)
         arguments = self._command(work, definition, python)
         port = free_port() if work.command == "serve" else 0
-        environment = {**self._environment(work, definition, python, port), **work.environment}
+        environment = self._environment(work, definition, python, port)
         try:
+            if work.entrypoint or work.arguments:
+                environment |= own_pip.provide(work.base_dir, environment)
+            environment |= work.environment
             for folder in ("HOME", "TMPDIR"):
                 Path(environment[folder]).mkdir(parents=True, exist_ok=True)
             program = None
