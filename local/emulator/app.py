@@ -127,7 +127,7 @@ class Emulator:
         storage = S3Storage(client("s3"))
         services = Services(store, engine, storage, logs, clock, account, work_dir, container_environment)
         containers = ContainerClient()
-        training_jobs, endpoints = TrainingJobs(services), Endpoints(services, containers)
+        training_jobs, endpoints = TrainingJobs(services, settings.jobs), Endpoints(services, containers)
         training_jobs.settle()
         endpoints.settle()
 
@@ -164,6 +164,7 @@ class Emulator:
             state_dir=str(settings.state_dir),
             images=str(settings.images),
             container_endpoint_url=container_url,
+            jobs=settings.jobs,
             limits=settings.limits,
             record=str(settings.record) if settings.record else None,
             s3_endpoint=settings.s3_endpoint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emulator.options import port, region
+from emulator.options import jobs, port, region
 from emulator.settings import Settings
 
 EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 3, 130, 141
@@ -26,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
     # No defaults here: an emulator that runs already is held against what was asked for, and nothing else.
     up.add_argument("--port", type=port, metavar="N", help="default: any free one")
     up.add_argument("--engine", choices=["auto", "docker", "venv"], help="runs the containers (default: auto)")
+    up.add_argument(
+        "--jobs", type=jobs, metavar="N", help="training jobs that run at once (default: one a processor, at least 2)"
+    )
     up.add_argument(
         "--limits", action="store_const", const=True, help="docker: give containers what their instance types have"
     )

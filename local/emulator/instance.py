@@ -34,6 +34,7 @@ class Instance:
     state_dir: str
     images: str = ""
     container_endpoint_url: str = ""  # AWS_ENDPOINT_URL to the engine's containers
+    jobs: int = 0
     limits: bool = False
     record: str | None = None
     s3_endpoint: str | None = None
@@ -43,6 +44,7 @@ class Instance:
         return {
             "--port": self.environment["AWS_ENDPOINT_URL"].rpartition(":")[2],
             "--engine": self.engine,
+            "--jobs": str(self.jobs),
             "--limits": "" if self.limits else None,
             "--region": self.environment["AWS_REGION"],
             "--state-dir": self.state_dir,

@@ -43,7 +43,8 @@ def write_training_tree(base: Path, spec: TrainingSpec) -> None:
     for folder in ("input/config", "input/data", "model", "output/data", "code"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     for channel in spec.channels:
-        (base / "input" / "data" / channel["ChannelName"]).mkdir(exist_ok=True)
+        if channel.get("InputMode", spec.input_mode) != "Pipe":  # in place of a folder that has pipes beside it
+            (base / "input" / "data" / channel["ChannelName"]).mkdir(exist_ok=True)
     config = base / "input" / "config"
     _write_json(config / "hyperparameters.json", dict(spec.hyperparameters))
     _write_json(config / "inputdataconfig.json", {c["ChannelName"]: _channel(c, spec) for c in spec.channels})

@@ -25,6 +25,13 @@ def port(text: str) -> int:
     return int(text)
 
 
+def jobs(text: str) -> int:
+    """How many training jobs run at once. Raises ArgumentTypeError."""
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no number of jobs: from 1 to 9999 run at once, the others wait")
+    return int(text)
+
+
 def region(text: str) -> str:
     """A name of the form that AWS's regions have. Raises ArgumentTypeError."""
     if not _REGION.fullmatch(text):
@@ -73,7 +80,17 @@ def check_state_dir(path: Path) -> None:
 def given(options: Namespace) -> dict[str, str]:
     """What was asked for, by flag, in a form that does not depend on this process's folder; no defaults."""
     found = {}
-    for flag in ("--port", "--engine", "--limits", "--region", "--state-dir", "--images", "--record", "--s3-endpoint"):
+    for flag in (
+        "--port",
+        "--engine",
+        "--jobs",
+        "--limits",
+        "--region",
+        "--state-dir",
+        "--images",
+        "--record",
+        "--s3-endpoint",
+    ):
         value = getattr(options, flag.removeprefix("--").replace("-", "_"))
         if value is True:  # a flag alone
             found[flag] = ""

@@ -22,5 +22,6 @@ class Settings:
     engine: str = "auto"
     docker_url: str = ""  # where the Docker daemon answers; empty: at Docker's own place
     limits: bool = False  # hold containers to the vCPUs and memory of their instance types
+    jobs: int = 2  # training jobs that run at once; the others wait
     record: Path | None = None  # where requests are recorded
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from emulator import channels
+from emulator import channels, pipe_mode
+from emulator.channel_objects import Share, TransferFailed
 from emulator.errors import NotImplementedHere
 from emulator.lifecycle.ports import StorageError
 
@@ -23,20 +24,34 @@ class S3Storage:
         FastFile is served as File: a program that opens files by their names sees no difference.
         """
         try:
-            channels.download(self._client, {**channel, "InputMode": "File"}, destination, channels.Share(host, hosts))
-        except (channels.TransferFailed, NotImplementedHere) as error:
+            channels.download(self._client, {**channel, "InputMode": "File"}, destination, Share(host, hosts))
+        except (TransferFailed, NotImplementedHere) as error:
+            raise StorageError(str(error)) from error
+
+    def stream_channel(self, channel: Mapping[str, Any], epoch: int, host: int = 0, hosts: int = 1) -> Iterator[bytes]:
+        """What this host reads of the channel in Pipe mode, in that epoch, in chunks. Raises StorageError."""
+        try:
+            yield from pipe_mode.stream(self._client, channel, Share(host, hosts), epoch)
+        except (TransferFailed, NotImplementedHere) as error:
+            raise StorageError(str(error)) from error
+
+    def download_prefix(self, uri: str, destination: Path) -> None:
+        """Fetch all objects below a prefix that ends with a slash, if there are any. Raises StorageError."""
+        try:
+            channels.download_prefix(self._client, uri, destination)
+        except TransferFailed as error:
             raise StorageError(str(error)) from error
 
     def download(self, uri: str, destination: Path) -> None:
         """Fetch one object into the file. Raises StorageError."""
         try:
             channels.download_object(self._client, uri, destination)
-        except channels.TransferFailed as error:
+        except TransferFailed as error:
             raise StorageError(str(error)) from error
 
-    def upload(self, path: Path, uri: str) -> None:
-        """Write one file to s3://bucket/key. Raises StorageError."""
+    def upload(self, path: Path, uri: str, kms_key_id: str = "") -> None:
+        """Write one file to s3://bucket/key, encrypted with the key where one is named. Raises StorageError."""
         try:
-            channels.upload(self._client, path, uri)
-        except channels.TransferFailed as error:
+            channels.upload(self._client, path, uri, kms_key_id)
+        except TransferFailed as error:
             raise StorageError(str(error)) from error

@@ -83,6 +83,7 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
         region=options.region or Settings.region,
         port=options.port or Settings.port,
         engine=options.engine or Settings.engine,
+        jobs=options.jobs or max(os.cpu_count() or 1, Settings.jobs),
         limits=options.limits or Settings.limits,
         record=options.record.absolute() if options.record else None,
         s3_endpoint=options.s3_endpoint,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from queue import Empty, Queue
+from threading import Event, Thread
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -64,25 +66,57 @@ class JobLog:
                     break  # AWS: the same token again means the end of the stream
 
 
+@contextmanager
+def _descriptions(sagemaker: Any, job_name: str, poll_seconds: float) -> Iterator[Queue[dict[str, Any] | Exception]]:
+    """The job's descriptions as they come, up to that of its end; an error is the last of them.
+
+    They are asked for in a thread of their own: an answer may take seconds, and the log must not wait for it.
+    """
+    found: Queue[dict[str, Any] | Exception] = Queue()
+    over = Event()
+
+    def ask() -> None:
+        try:
+            while not over.is_set():
+                job = sagemaker.describe_training_job(TrainingJobName=job_name)
+                found.put(job)
+                if job["TrainingJobStatus"] in ENDED:
+                    return
+                over.wait(poll_seconds)
+        except Exception as error:  # noqa: BLE001 - raised again by whoever reads
+            found.put(error)
+
+    # A daemon: when the run is cut short nobody waits for its last answer.
+    Thread(target=ask, name=f"describe {job_name}", daemon=True).start()
+    try:
+        yield found
+    finally:
+        over.set()
+
+
 def wait(clients: tuple[Any, Any], job_name: str, poll_seconds: float, say: Callable[[str], None]) -> TrainingResult:
     """Follow the job with SageMaker's and CloudWatch Logs' clients, saying each new status and log line.
 
     Raises RunnerError with the job's FailureReason when it does not complete.
     """
     sagemaker, logs = clients
-    log, told, ended = JobLog(logs, job_name), 0, False
-    while True:
-        job = sagemaker.describe_training_job(TrainingJobName=job_name)
-        for transition in job.get("SecondaryStatusTransitions", [])[told:]:
-            say(f"{transition['Status']}: {transition.get('StatusMessage', '')}".rstrip(": "))
-            told += 1
-        for line in log.new_lines():
-            say(f"  {line}")
-        if ended:
-            break
-        # One more look after the end: CloudWatch Logs may show a job's last lines after its status.
-        ended = job["TrainingJobStatus"] in ENDED
-        time.sleep(poll_seconds)
+    log, told, job = JobLog(logs, job_name), 0, dict[str, Any]()
+    with _descriptions(sagemaker, job_name, poll_seconds) as descriptions:
+        while True:
+            # One more look after the end: CloudWatch Logs may show a job's last lines after its status.
+            ended = job.get("TrainingJobStatus") in ENDED
+            with suppress(Empty):
+                news = descriptions.get(timeout=poll_seconds)
+                if isinstance(news, Exception):
+                    raise news
+                job = news
+            for transition in job.get("SecondaryStatusTransitions", [])[told:]:
+                say(f"{transition['Status']}: {transition.get('StatusMessage', '')}".rstrip(": "))
+                told += 1
+            for line in log.new_lines():
+                say(f"  {line}")
+            if ended:
+                break
     if job["TrainingJobStatus"] != "Completed":
         reason = job.get("FailureReason", job["SecondaryStatus"])
         raise RunnerError(f"training job {job_name}: {job['TrainingJobStatus']}: {reason}")

@@ -20,6 +20,8 @@ from emulator.images import Catalogue, ImageDefinition
 SLEEP = "import signal, sys, time\nprint('ready', flush=True)\ntime.sleep(1000)"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
 
+ARGUMENTS = ["a b", "$HOME", "*", "'\"", "; exit 3", "$(exit 4)"]
+
 # An image a behaviour: what the fake's script says of it, and a Python program that behaves so.
 BEHAVIOURS = {
     "prints": (History(("one", "two")), "import sys\nprint('one')\nprint('two', file=sys.stderr)"),
@@ -29,6 +31,9 @@ BEHAVIOURS = {
     "killed": (History(("oh",), code=137), "import os\nprint('oh', flush=True)\nos.kill(os.getpid(), 9)"),
     "serves": (History(("ready",), runs_until_stopped=True, address="127.0.0.1:1"), SLEEP),
     "broken": (History(fails_to_start="no"), None),
+    # What the image does by itself is not what the tests ask of these.
+    "takes": (History((str(ARGUMENTS),)), "print('the image itself')"),
+    "misses": (History(code=127), "print('the image itself')"),
 }
 
 REPOSITORY = Path(__file__).parents[2]
@@ -167,6 +172,20 @@ def test_stop(engine: Engine, work: Callable[[str], Work], image: str, grace: fl
     container.stop(grace)
     wait_for(lambda: len(seen) == 3)
     assert seen == [Started(), Line("ready"), Exited(code)]
+
+
+def test_an_entry_point_of_its_own(engine: Engine, work: Callable[[str], Work]) -> None:
+    """It runs instead of what the image has, found by the image's PATH; no shell reads its arguments."""
+    given = replace(
+        work("takes"), entrypoint=("python3", "-c", "import sys; print(sys.argv[1:])"), arguments=tuple(ARGUMENTS)
+    )
+    assert list(engine.start(given).events()) == [Started(), Line(str(ARGUMENTS)), Exited(0)]
+
+
+def test_an_entry_point_that_is_not_there(engine: Engine, work: Callable[[str], Work]) -> None:
+    """Its end is a container's: status 127."""
+    events = list(engine.start(replace(work("misses"), entrypoint=("no-such-program",))).events())
+    assert events[-1] == Exited(127)
 
 
 def test_stop_after_the_end_does_nothing(engine: Engine, work: Callable[[str], Work]) -> None:

@@ -116,9 +116,9 @@ def test_a_name_is_taken_once(emulated: Emulated, data: str) -> None:
     sagemaker.create_training_job(**job_request(name, data))
     with pytest.raises(sagemaker.exceptions.ResourceInUse):
         sagemaker.create_training_job(**job_request(name, data))
-    with pytest.raises(ClientError, match="CheckpointConfig"):
+    with pytest.raises(ClientError, match="TensorBoardOutputConfig"):
         sagemaker.create_training_job(
-            **job_request(unique("more"), data), CheckpointConfig={"S3Uri": f"s3://{BUCKET}/checkpoints"}
+            **job_request(unique("more"), data), TensorBoardOutputConfig={"S3OutputPath": f"s3://{BUCKET}/board"}
         )
     wait_for_job(sagemaker, name)
 

@@ -132,7 +132,7 @@ class DockerEngine:
         """What the container is made of."""
         description = {
             "image": image.reference,
-            "entrypoint": [*MERGED, *image.entrypoint, work.command],
+            "entrypoint": [*MERGED, *work.arguments_after(image.entrypoint)],
             "command": [],
             "hostname": work.host,
             "environment": {**self._own_environment(work), **work.environment},

@@ -41,6 +41,14 @@ class Work:
     environment: Mapping[str, str] = field(default_factory=dict)
     network: Network | None = None  # of this very engine: where `host` is its name among the job's hosts
     instance_type: str = ""  # for engines that can hold it to what such an instance has
+    entrypoint: tuple[str, ...] = ()  # instead of the image's own entry point
+    arguments: tuple[str, ...] = ()  # instead of `command`; with an entry point of its own there is no other
+
+    def arguments_after(self, entrypoint: Sequence[str]) -> list[str]:
+        """The whole command line, for an image with that entry point, as `docker run` composes it."""
+        if self.entrypoint:
+            return [*self.entrypoint, *self.arguments]
+        return [*entrypoint, *(self.arguments or (self.command,))]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from emulator.engine import own_pip
 from emulator.engine.inherited import inherited
 from emulator.engine.lines import Lines
 from emulator.engine.loopback import LoopbackNetwork
+from emulator.engine.opt_ml_place import OptMl
 from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, StartFailed, Work
 from emulator.engine.ports import free_port
 from emulator.engine.processes import Processes, Program
@@ -27,6 +30,9 @@ DRAIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 CHUNK_BYTES = 65536
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+# Finds the program by the PATH of its own environment; ends with 127, and a line that says so, when it is not there, as
+# in a container. What is run is never read by this shell.
+NO_SHELL = ("/bin/sh", "-c", 'exec "$@"', "sh")
 
 
 class PythonEnvironments(Protocol):
@@ -104,6 +110,7 @@ class VenvEngine:
         self._processes = Processes(processes_dir)
         self._source_root = source_root
         self._spares = Spares()
+        self._places = OptMl(processes_dir)
 
     @property
     def name(self) -> str:
@@ -143,14 +150,13 @@ class VenvEngine:
     def start(self, work: Work) -> VenvContainer:
         """Start it. Raises ImageNotFound or StartFailed."""
         definition, python = self._image(work.image)
-        if work.command not in definition.commands:
-            raise StartFailed(
-                f"The image {work.image!r} has no {work.command!r} command: add one to {self._catalogue.path}."
-            )
-        arguments = _arguments(definition.commands[work.command], python)
+        arguments = self._command(work, definition, python)
         port = free_port() if work.command == "serve" else 0
-        environment = {**self._environment(work, definition, python, port), **work.environment}
+        environment = self._environment(work, definition, python, port)
         try:
+            if work.entrypoint or work.arguments:
+                environment |= own_pip.provide(work.base_dir, environment)
+            environment |= work.environment
             for folder in ("HOME", "TMPDIR"):
                 Path(environment[folder]).mkdir(parents=True, exist_ok=True)
             program = None
@@ -165,6 +171,22 @@ class VenvEngine:
     def stop(self) -> None:
         """End the servers that wait. Environments are given up by whoever made them."""
         self._spares.close()
+
+    def _command(self, work: Work, definition: ImageDefinition, python: Path) -> list[str]:
+        """What is run: the work's own command line, or that of the catalogue. Raises StartFailed."""
+        arguments: list[str]
+        if work.entrypoint or work.arguments:
+            # The image's requirements say nothing of an entry point, so it has none, as those of the catalogue.
+            arguments = [*NO_SHELL, *work.arguments_after(())]
+        elif work.command in definition.commands:
+            arguments = _arguments(definition.commands[work.command], python)
+            if not shutil.which(arguments[0]):  # what runs it would start all the same
+                raise StartFailed(f"{work.name}: {arguments[0]} could not be started: there is no such program")
+        else:
+            raise StartFailed(
+                f"The image {work.image!r} has no {work.command!r} command: add one to {self._catalogue.path}."
+            )
+        return self._places.command(arguments, work.base_dir) if work.command == "train" else arguments
 
     def _start_spare(self, definition: ImageDefinition, python: Path) -> Program:
         name = f"standby/{definition.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,37 @@ class FakeStorage:
     def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
         self.objects = dict(objects or {})
         self.broken: set[str] = set()
+        self.keys: dict[str, str] = {}  # KMS keys by URI
 
-    def download_channel(self, channel: Mapping[str, Any], destination: Path, host: int = 0, hosts: int = 1) -> None:
-        """Every object below the channel's URI, or every `hosts`-th, as a file of its last name."""
+    def _share(self, channel: Mapping[str, Any], host: int, hosts: int) -> list[str]:
+        """The URIs below the channel's, or every `hosts`-th."""
         source = channel["DataSource"]["S3DataSource"]
         prefix = source["S3Uri"]
         found = sorted(uri for uri in self.objects if uri.startswith(prefix))
         if not found:
             raise StorageError(f'No S3 objects found under S3 URL "{prefix}" given in input data source.')
-        sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
-        for uri in found[host::hosts] if sharded else found:
+        return found[host::hosts] if source.get("S3DataDistributionType") == "ShardedByS3Key" else found
+
+    def download_channel(self, channel: Mapping[str, Any], destination: Path, host: int = 0, hosts: int = 1) -> None:
+        """Every object below the channel's URI, or every `hosts`-th, as a file of its last name."""
+        for uri in self._share(channel, host, hosts):
             self.download(uri, destination / uri.rpartition("/")[2])
+
+    def stream_channel(self, channel: Mapping[str, Any], epoch: int, host: int = 0, hosts: int = 1) -> Iterator[bytes]:
+        """The same objects, one after the other, in every epoch."""
+        for uri in self._share(channel, host, hosts):
+            if uri in self.broken:
+                raise StorageError(f"{uri}: Not Found")
+            yield self.objects[uri]
+
+    def download_prefix(self, uri: str, destination: Path) -> None:
+        """The objects below it."""
+        if uri in self.broken:
+            raise StorageError(f"{uri}: The specified bucket does not exist")
+        for found in [found for found in self.objects if found.startswith(uri)]:
+            path = destination / found.removeprefix(uri)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.download(found, path)
 
     def download(self, uri: str, destination: Path) -> None:
         """One object into the file."""
@@ -34,11 +54,12 @@ class FakeStorage:
             raise StorageError(f"{uri}: Not Found")
         destination.write_bytes(self.objects[uri])
 
-    def upload(self, path: Path, uri: str) -> None:
-        """Keep what is in the file."""
+    def upload(self, path: Path, uri: str, kms_key_id: str = "") -> None:
+        """Keep what is in the file, and the name of the key."""
         if uri in self.broken:
             raise StorageError(f"{uri}: The specified bucket does not exist")
         self.objects[uri] = path.read_bytes()
+        self.keys[uri] = kms_key_id
 
 
 class FakeLogs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,11 +23,17 @@ class Storage(Protocol):
     def download_channel(self, channel: Mapping[str, Any], destination: Path, host: int = 0, hosts: int = 1) -> None:
         """Fill the folder with what that host (0, 1, …) of so many gets of an element of InputDataConfig."""
 
+    def stream_channel(self, channel: Mapping[str, Any], epoch: int, host: int = 0, hosts: int = 1) -> Iterator[bytes]:
+        """What that host reads of the channel in Pipe mode, in that epoch (0, 1, …), in chunks."""
+
+    def download_prefix(self, uri: str, destination: Path) -> None:
+        """Fetch all objects below a prefix that ends with a slash, if there are any, into the folder."""
+
     def download(self, uri: str, destination: Path) -> None:
         """Fetch one object into the file."""
 
-    def upload(self, path: Path, uri: str) -> None:
-        """Write one file to s3://bucket/key."""
+    def upload(self, path: Path, uri: str, kms_key_id: str = "") -> None:
+        """Write one file to s3://bucket/key, encrypted with the key where one is named."""
 
 
 class LogStream(Protocol):
@@ -61,5 +67,6 @@ class Services:
     environment: Mapping[str, str]  # what every container gets: endpoint URL, credentials, region
     training_grace_seconds: float = 120.0  # between SIGTERM and SIGKILL, as on AWS
     peer_grace_seconds: float = 10.0  # the same for the other hosts when one has failed
+    checkpoint_seconds: float = 1.0  # between two looks at what a job has written for its CheckpointConfig
     serving_grace_seconds: float = 10.0
     shutdown_grace_seconds: float = 5.0  # the same when the emulator itself ends

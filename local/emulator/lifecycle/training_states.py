@@ -17,15 +17,22 @@ FAILURE_REASON_LIMIT = 1024  # the FailureReason shape's own maximum
 
 # SecondaryStatus -> those that may follow. A job may fail in each of them.
 FOLLOWERS: Mapping[str, frozenset[str]] = {
-    "Starting": frozenset({"Downloading", "Stopping", "Failed"}),
-    "Downloading": frozenset({"Downloading", "Training", "Stopping", "Failed"}),
-    "Training": frozenset({"Uploading", "Stopping", "Failed"}),
-    "Stopping": frozenset({"Uploading", "Stopped", "MaxRuntimeExceeded", "Failed"}),
-    "Uploading": frozenset({"Completed", "Stopped", "MaxRuntimeExceeded", "Stopping", "Failed"}),
+    "Starting": frozenset({"Starting", "Pending", "Downloading", "Restarting", "Stopping", "Failed"}),
+    "Pending": frozenset({"Pending", "Downloading", "Restarting", "Stopping", "Failed"}),
+    "Downloading": frozenset({"Downloading", "Training", "Restarting", "Stopping", "Failed"}),
+    "Training": frozenset({"Uploading", "Restarting", "Stopping", "Failed"}),
+    "Restarting": frozenset({"Starting", "Stopping", "Failed"}),
+    "Stopping": frozenset({"Uploading", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Failed"}),
+    "Uploading": frozenset(
+        {"Completed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Restarting", "Stopping", "Failed"}
+    ),
 }
 
 # AWS's own texts, as seen in the output of `estimator.fit` (2025): "2025-06-22 07:09:13 Starting - Starting …".
 STARTING = "Starting the training job"
+WAITING = "Training job waiting for capacity"
+PREPARING = "Preparing the instances for training"
+RESTARTING = "Restarting the training job after an internal error"  # the words are ours: AWS's are not published
 DOWNLOADING_DATA = "Downloading input data"
 DOWNLOADING_IMAGE = "Downloading the training image"
 TRAINING = "Training image download completed. Training in progress."
@@ -36,8 +43,15 @@ END_MESSAGES = {
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",  # by analogy
 }
-_END_STATUS = {"Completed": COMPLETED, "Failed": FAILED, "Stopped": STOPPED, "MaxRuntimeExceeded": STOPPED}
+_END_STATUS = {
+    "Completed": COMPLETED,
+    "Failed": FAILED,
+    "Stopped": STOPPED,
+    "MaxRuntimeExceeded": STOPPED,
+    "MaxWaitTimeExceeded": STOPPED,
+}
 
 
 class IllegalTransition(Exception):
@@ -57,7 +71,7 @@ def enter(resource: Resource, secondary: str, message: str, now: datetime, **mor
 
 
 def end(resource: Resource, secondary: str, now: datetime, **more: Any) -> Change:
-    """The change to an end: Completed, Failed, Stopped or MaxRuntimeExceeded. Times are worked out here."""
+    """The change to an end: Completed, Failed, Stopped or one of the times exceeded. Times are worked out here."""
     document = {**_moved(resource, secondary, END_MESSAGES[secondary], now), **more}
     document["SecondaryStatusTransitions"][-1]["EndTime"] = now
     started = resource.document.get("TrainingStartTime")

@@ -1,71 +1,24 @@
-"""CreateTrainingJob, DescribeTrainingJob, ListTrainingJobs, StopTrainingJob."""
+"""CreateTrainingJob, DescribeTrainingJob, ListTrainingJobs, UpdateTrainingJob, StopTrainingJob, DeleteTrainingJob."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from emulator.errors import ResourceInUse, ValidationError
 from emulator.lifecycle import training_states as states
-from emulator.lifecycle.training_run import DEFAULT_MAX_RUNTIME, artifact_uri
+from emulator.lifecycle.training_request import DEFAULT_CHECKPOINTS, DEFAULT_MAX_RUNTIME, model_uri
 from emulator.operations.context import Answer, Context, Parameters, missing, tags_of
 from emulator.operations.paging import list_page
 from emulator.operations.support import Supported
-from emulator.store.port import Kind, NameTaken, NotFound, Resource
+from emulator.operations.training_job_checks import check
+from emulator.store.port import Change, Changed, Kind, NameTaken, NotFound, Resource, update
 
-CREATE = Supported(
-    "CreateTrainingJob",
-    works=[
-        "TrainingJobName",
-        "HyperParameters",
-        "AlgorithmSpecification.TrainingImage",
-        "AlgorithmSpecification.TrainingInputMode",
-        "AlgorithmSpecification.MetricDefinitions",
-        "InputDataConfig[].ChannelName",
-        "InputDataConfig[].InputMode",
-        "InputDataConfig[].ContentType",
-        "InputDataConfig[].CompressionType",
-        "InputDataConfig[].RecordWrapperType",
-        "InputDataConfig[].DataSource.S3DataSource.S3DataType",
-        "InputDataConfig[].DataSource.S3DataSource.S3Uri",
-        "InputDataConfig[].DataSource.S3DataSource.S3DataDistributionType",
-        "OutputDataConfig.S3OutputPath",
-        "OutputDataConfig.CompressionType",
-        "ResourceConfig.InstanceCount",
-        "ResourceConfig.InstanceType",
-        "StoppingCondition.MaxRuntimeInSeconds",
-        "Environment",
-        "Tags",
-    ],
-    no_effect=[
-        "RoleArn",  # there is no IAM to ask
-        "OutputDataConfig.KmsKeyId",
-        "ResourceConfig.VolumeSizeInGB",
-        "ResourceConfig.VolumeKmsKeyId",
-        "ResourceConfig.KeepAlivePeriodInSeconds",
-        "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
-        "StoppingCondition.MaxWaitTimeInSeconds",
-        "StoppingCondition.MaxPendingTimeInSeconds",
-        "EnableManagedSpotTraining",  # an instance here is never taken away
-        "EnableInterContainerTrafficEncryption",
-        "EnableNetworkIsolation",
-        "VpcConfig",
-        "RetryStrategy",
-        "ExperimentConfig",
-        "DebugHookConfig",
-        "ProfilerConfig",
-        "ProfilerRuleConfigurations",
-        "InfraCheckConfig",
-        "SessionChainingConfig",
-    ],
+UPDATE = Supported(
+    "UpdateTrainingJob",
+    works=["TrainingJobName"],
+    # What it updates has no effect here: no instance is kept warm, nothing profiles.
+    no_effect=["ResourceConfig.KeepAlivePeriodInSeconds", "ProfilerConfig", "ProfilerRuleConfigurations"],
 )
-
-# Of a parameter that is implemented, the values that are not: path -> those that are.
-_VALUES = {
-    "TrainingInputMode": {"File", "FastFile"},  # FastFile: the same files, downloaded beforehand
-    "RecordWrapperType": {"None"},
-    "S3DataType": {"S3Prefix", "ManifestFile"},
-}
 
 _REQUEST_ONLY = frozenset({"Tags", "SessionChainingConfig"})
 _DEFAULTS = {
@@ -77,8 +30,7 @@ _DEFAULTS = {
 
 def create_training_job(context: Context, parameters: Parameters) -> Answer:
     """Store the job, then start it."""
-    CREATE.check(parameters)
-    _check_values(parameters)
+    check(parameters)
     name = parameters["TrainingJobName"]
     document = {k: v for k, v in parameters.items() if k not in _REQUEST_ONLY}
     document |= states.beginning(context.clock.now())
@@ -109,10 +61,12 @@ def describe_training_job(context: Context, parameters: Parameters) -> Answer:
         "LastModifiedTime": job.modified,
         "InputDataConfig": [_channel_with_defaults(c) for c in job.document.get("InputDataConfig", ())],
         # AWS names them from the start, not only when they are there.
-        "ModelArtifacts": {"S3ModelArtifacts": artifact_uri(job, "model.tar.gz")},
+        "ModelArtifacts": {"S3ModelArtifacts": model_uri(job)},
     }
     if not answer["InputDataConfig"]:
         del answer["InputDataConfig"]
+    if "CheckpointConfig" in answer:
+        answer["CheckpointConfig"] = {"LocalPath": DEFAULT_CHECKPOINTS, **answer["CheckpointConfig"]}
     if "ProfilerConfig" in answer:
         answer["ProfilingStatus"] = "Disabled"  # nothing profiles here
     return answer
@@ -135,8 +89,45 @@ def stop_training_job(context: Context, parameters: Parameters) -> Answer:
     except NotFound:
         raise missing(Kind.TRAINING_JOB, context.arn(Kind.TRAINING_JOB, name)) from None
     if job.status != states.STOPPING:
-        raise ValidationError(f"The request was rejected because the training job is in status {job.status}.")
+        raise _in_status(job)
     return {}
+
+
+def update_training_job(context: Context, parameters: Parameters) -> Answer:
+    """Change what may change of a job that runs; KeepAlivePeriodInSeconds also of one that has ended."""
+    UPDATE.check(parameters)
+    changes = {k: v for k, v in parameters.items() if k not in ("TrainingJobName", "ResourceConfig")}
+
+    def decide(job: Resource) -> Change:
+        if changes and job.status != states.IN_PROGRESS:
+            raise _in_status(job)
+        document = dict(changes)
+        if "ResourceConfig" in parameters:
+            document["ResourceConfig"] = {**job.document["ResourceConfig"], **parameters["ResourceConfig"]}
+        return Change(context.clock.now(), None, document)
+
+    job = context.find(Kind.TRAINING_JOB, parameters["TrainingJobName"])
+    return {"TrainingJobArn": update(context.store, Kind.TRAINING_JOB, job.name, decide).arn}
+
+
+def delete_training_job(context: Context, parameters: Parameters) -> Answer:
+    """Forget a job that has ended; its name may be used again. What it has stored in S3 stays."""
+    while True:
+        job = context.find(Kind.TRAINING_JOB, parameters["TrainingJobName"])
+        if job.status not in states.TERMINAL:
+            raise ResourceInUse(_in_status(job).message)
+        try:
+            context.store.delete(job)
+        except Changed:
+            continue  # its tags have not; somebody updated it just now
+        except NotFound:
+            pass  # somebody else was faster
+        return {}
+
+
+def _in_status(job: Resource) -> ValidationError:
+    """AWS's answer for what cannot be done to a job in this status."""
+    return ValidationError(f"The request was rejected because the training job is in status {job.status}.")
 
 
 def _summary(job: Resource) -> dict[str, Any]:
@@ -161,45 +152,3 @@ def _channel_with_defaults(channel: dict[str, Any]) -> dict[str, Any]:
         **channel,
         "DataSource": {"S3DataSource": source},
     }
-
-
-def _check_values(parameters: Parameters) -> None:
-    algorithm = parameters.get("AlgorithmSpecification", {})
-    if "TrainingImage" not in algorithm:
-        raise ValidationError("AlgorithmSpecification.TrainingImage is required.")
-    if "ResourceConfig" not in parameters:
-        raise ValidationError("ResourceConfig is required.")
-    if not parameters["OutputDataConfig"]["S3OutputPath"].startswith("s3://"):
-        raise ValidationError("OutputDataConfig.S3OutputPath must be an S3 URI: s3://bucket/prefix.")
-    if parameters["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
-        raise CREATE.refusal("OutputDataConfig.CompressionType", "NONE")
-    _check_value("AlgorithmSpecification.TrainingInputMode", "TrainingInputMode", algorithm["TrainingInputMode"])
-    for definition in algorithm.get("MetricDefinitions", ()):
-        _check_regex(definition["Name"], definition["Regex"])
-    _check_channels(parameters.get("InputDataConfig", []))
-
-
-def _check_channels(channels: list[dict[str, Any]]) -> None:
-    names = [channel["ChannelName"] for channel in channels]
-    if len(set(names)) < len(names):
-        raise ValidationError("The channel names of InputDataConfig must be unique.")
-    for channel in channels:
-        source = channel["DataSource"].get("S3DataSource")
-        if source is None:
-            raise ValidationError(f"The channel {channel['ChannelName']!r} needs a DataSource.S3DataSource.")
-        path = "InputDataConfig[]"
-        _check_value(f"{path}.InputMode", "TrainingInputMode", channel.get("InputMode", "File"))
-        _check_value(f"{path}.RecordWrapperType", "RecordWrapperType", channel.get("RecordWrapperType", "None"))
-        _check_value(f"{path}.DataSource.S3DataSource.S3DataType", "S3DataType", source["S3DataType"])
-
-
-def _check_value(path: str, name: str, value: str) -> None:
-    if value not in _VALUES[name]:
-        raise CREATE.refusal(path, value)
-
-
-def _check_regex(name: str, regex: str) -> None:
-    try:
-        re.compile(regex)
-    except re.error as error:
-        raise ValidationError(f"The Regex of the metric definition {name!r} is not valid: {error}.") from None

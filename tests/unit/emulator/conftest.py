@@ -54,14 +54,26 @@ def poll(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
     return value
 
 
+@pytest.fixture(name="poll")
+def poll_fixture() -> Callable[..., Any]:
+    """Looks until a condition holds."""
+    return poll
+
+
 @pytest.fixture
 def emulator(tmp_path: Path) -> Callable[..., SimpleNamespace]:
     """Makes the life cycles over fakes: give it the engine's script, and optionally a storage and a health check."""
 
     def make(
-        history: History | None = None, *, storage: Any = None, health: Any = None, **more: Any
+        history: History | None = None,
+        *,
+        storage: Any = None,
+        health: Any = None,
+        at_once: int = 100,
+        store: Any = None,
+        **more: Any,
     ) -> SimpleNamespace:
-        clock, store, logs = FakeClock(), MemoryStore(), FakeLogs()
+        clock, store, logs = FakeClock(), store or MemoryStore(), FakeLogs()
         engine = FakeEngine({IMAGE: history or History()})
         storage = storage or FakeStorage({DATA: b"1,2\n"})
         account = Account("us-east-1")
@@ -77,7 +89,7 @@ def emulator(tmp_path: Path) -> Callable[..., SimpleNamespace]:
             environment,
             **more,  # type: ignore[arg-type]
         )
-        jobs = TrainingJobs(services)
+        jobs = TrainingJobs(services, at_once)
         endpoints = Endpoints(services, health or FakeHealth(), choose=lambda: 0.0)
         context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, ContainerClient())
         return SimpleNamespace(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from emulator.channels import Share, TransferFailed, download, download_object, split, upload
+from emulator.channels import Share, TransferFailed, download, download_object, download_prefix, split, upload
 from emulator.errors import NotImplementedHere
 
 
@@ -167,6 +167,8 @@ def test_manifest(s3: Any, bucket: str, tmp_path: Path) -> None:
         ("{", "not a manifest"),
         ("[]", "not a manifest"),
         ('["a"]', "not a manifest"),
+        ('[{"prefix": "s3://BUCKET/p/"}, 1]', "not a manifest"),
+        ('[{"prefix": "BUCKET/p/"}, "a"]', "not an S3 URI"),
         ('[{"prefix": "s3://BUCKET/p/"}, "../x"]', "cannot be the name of a file"),
         ('[{"prefix": "s3://BUCKET/p/"}, "missing"]', "p/missing"),
         ('[{"prefix": "s3://BUCKET/p/"}]', "No S3 objects found"),
@@ -184,8 +186,7 @@ def test_wrong_manifests(s3: Any, bucket: str, tmp_path: Path, body: str, proble
     [
         ({"InputMode": "Pipe"}, "InputMode Pipe"),
         ({"InputMode": "FastFile"}, "InputMode FastFile"),
-        ({"ShuffleConfig": {"Seed": 1}}, "ShuffleConfig"),
-        ({"source": {"S3DataType": "AugmentedManifestFile"}}, "AugmentedManifestFile"),
+        ({"source": {"S3DataType": "Converse"}}, "Converse"),
         ({"source": {"InstanceGroupNames": ["a"]}}, "InstanceGroupNames"),
         ({"DataSource": {"FileSystemDataSource": {}}}, "FileSystemDataSource"),
     ],
@@ -196,10 +197,29 @@ def test_what_is_not_implemented(tmp_path: Path, more: dict[str, Any], named: st
         download(None, channel("s3://b/p", **more), tmp_path)
 
 
-def test_compression_goes_with_pipe_mode(tmp_path: Path) -> None:
-    """AWS documents CompressionType for Pipe mode only."""
-    with pytest.raises(TransferFailed, match="CompressionType Gzip"):
-        download(None, channel("s3://b/p", CompressionType="Gzip"), tmp_path)
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"CompressionType": "Gzip"}, "CompressionType Gzip"),
+        ({"RecordWrapperType": "RecordIO"}, "RecordWrapperType RecordIO"),
+        ({"source": {"S3DataType": "AugmentedManifestFile"}}, "AugmentedManifestFile"),
+    ],
+)
+def test_what_goes_with_pipe_mode(tmp_path: Path, more: dict[str, Any], named: str) -> None:
+    """AWS has these for Pipe mode only."""
+    with pytest.raises(TransferFailed, match=named):
+        download(None, channel("s3://b/p", **more), tmp_path)
+
+
+def test_a_prefix_below_which_there_need_be_nothing(s3: Any, bucket: str, tmp_path: Path) -> None:
+    """Checkpoints: only what is below the folder itself, and none the first time."""
+    download_prefix(s3, f"s3://{bucket}/checkpoints/", tmp_path / "first")
+    assert files(tmp_path / "first") == {}
+    put(s3, bucket, "checkpoints/a", "checkpoints/b/c", "checkpoints2/d")
+    download_prefix(s3, f"s3://{bucket}/checkpoints/", tmp_path / "second")
+    assert files(tmp_path / "second") == {"a": "checkpoints/a", "b/c": "checkpoints/b/c"}
+    with pytest.raises(TransferFailed, match="NoSuchBucket"):
+        download_prefix(s3, "s3://missing-bucket-of-nobody/checkpoints/", tmp_path)
 
 
 def test_split() -> None:

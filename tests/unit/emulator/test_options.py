@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from emulator.options import OptionUnusable, check_record, check_s3_endpoint, check_state_dir, differences, port, region
+from emulator.options import (
+    OptionUnusable,
+    check_record,
+    check_s3_endpoint,
+    check_state_dir,
+    differences,
+    jobs,
+    port,
+    region,
+)
 
 
 def test_port() -> None:
@@ -17,6 +26,14 @@ def test_port() -> None:
     for text in ("99999", "65536", "-1", "x", ""):
         with pytest.raises(ArgumentTypeError, match="0 to 65535"):
             port(text)
+
+
+def test_jobs() -> None:
+    """At least one has to run."""
+    assert (jobs("1"), jobs("50")) == (1, 50)
+    for text in ("0", "-1", "x", "", "1.5", "10000"):
+        with pytest.raises(ArgumentTypeError, match="from 1 to 9999"):
+            jobs(text)
 
 
 @pytest.mark.parametrize("name", ["us-east-1", "ap-southeast-2", "us-gov-west-1", "us-iso-east-1", "eusc-de-east-1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,12 +71,62 @@ COMPLETED = {
 }
 
 
+class FakeHeldSageMaker(FakeSageMaker):
+    """Holds its answers back, from the second on, until a line was said."""
+
+    def __init__(self, descriptions: Sequence[dict[str, Any]]) -> None:
+        super().__init__(descriptions)
+        self.told = threading.Event()
+        self.asked = 0
+
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
+        """The next description, when it is time."""
+        self.asked += 1
+        if self.asked > 1:
+            assert self.told.wait(10), "the log waits for the description"
+        return super().describe_training_job(TrainingJobName)
+
+
+def test_lines_do_not_wait_for_the_status() -> None:
+    """A description may be held back for seconds; what the job says meanwhile is read all the same."""
+    client, said = FakeHeldSageMaker([IN_PROGRESS, COMPLETED]), list[str]()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line == "  c":
+            client.told.set()
+
+    training_job.wait((client, FakeLogs()), "job", 0.01, say)
+    assert said == ["Starting: Starting it", "  a", "  b", "  c", "Training: Training it"]
+
+
+def test_a_description_that_cannot_be_had_is_raised() -> None:
+    """In the thread of whoever waits."""
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        training_job.wait((FakeSageMaker([]), FakeLogs()), "job", 0.01, print)
+
+
+def test_an_interruption_does_not_wait_for_the_status() -> None:
+    """Ctrl-C while a description is held back ends it at once."""
+    client = FakeHeldSageMaker([IN_PROGRESS, COMPLETED])
+
+    def say(line: str) -> None:
+        if line == "  c":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training_job.wait((client, FakeLogs()), "job", 0.01, say)
+    assert not client.told.is_set()
+    client.told.set()
+
+
 def test_statuses_and_lines_are_said_once_and_in_order() -> None:
     """Lines of a stream that appears late are not lost, and the tokens keep them from coming twice."""
     said: list[str] = []
     client = FakeSageMaker([IN_PROGRESS, IN_PROGRESS, COMPLETED])
-    result = training_job.wait((client, FakeLogs()), "job", 0.0, said.append)
-    assert said == ["Starting: Starting it", "  a", "  b", "  c", "Training: Training it"]
+    result = training_job.wait((client, FakeLogs()), "job", 0.01, said.append)
+    assert [line for line in said if line.startswith(" ")] == ["  a", "  b", "  c"]
+    assert [line for line in said if not line.startswith(" ")] == ["Starting: Starting it", "Training: Training it"]
     assert result.metrics == {"train_inertia": 1.5}
     assert result.output == "s3://bucket/job/output/output.tar.gz"
 
@@ -84,7 +135,7 @@ def test_a_failed_job_is_an_error_with_its_reason() -> None:
     """The script's own error reaches the reader."""
     failed = {"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: no", "SecondaryStatus": "Failed"}
     with pytest.raises(RunnerError, match="job: Failed: AlgorithmError: no"):
-        training_job.wait((FakeSageMaker([failed]), FakeLogs()), "job", 0.0, print)
+        training_job.wait((FakeSageMaker([failed]), FakeLogs()), "job", 0.01, print)
 
 
 def test_a_log_that_cannot_be_read_does_not_end_the_job() -> None:
@@ -96,7 +147,7 @@ def test_a_log_that_cannot_be_read_does_not_end_the_job() -> None:
 
     said: list[str] = []
     client = FakeSageMaker([IN_PROGRESS, IN_PROGRESS, COMPLETED])
-    result = training_job.wait((client, FakeForbiddenLogs()), "job", 0.0, said.append)
+    result = training_job.wait((client, FakeForbiddenLogs()), "job", 0.01, said.append)
     assert result.metrics == {"train_inertia": 1.5}
     assert [line for line in said if "cannot be read" in line] == [
         "  (the job's log cannot be read: An error occurred (AccessDeniedException) when calling the "

@@ -13,7 +13,8 @@ from emulator.engine.fake import History
 from emulator.engine.port import Work
 from emulator.lifecycle.fake import FakeStorage
 from emulator.operations import OPERATIONS
-from emulator.store.port import Kind, Resource
+from emulator.store.memory import MemoryStore
+from emulator.store.port import Change, Kind, Resource
 
 Make = Callable[..., SimpleNamespace]
 Request = Callable[..., dict[str, Any]]
@@ -165,6 +166,39 @@ def test_an_upload_that_fails_fails_the_job(emulator: Make, job_request: Request
     assert phases(job)[-2:] == ["Uploading", "Failed"]
 
 
+def test_a_model_that_stays_files(emulator: Make, job_request: Request) -> None:
+    """CompressionType NONE: each file of the model below output/model/, the output data an archive; with the key."""
+
+    def write(work: Work) -> None:
+        write_model(work)
+        (work.base_dir / "model" / "1" / "variables").mkdir(parents=True)
+        (work.base_dir / "model" / "1" / "variables" / "index").write_text("i", "utf-8")
+
+    made = emulator(History(act=write))
+    output = {"S3OutputPath": "s3://bucket/models", "CompressionType": "NONE", "KmsKeyId": "alias/mine"}
+    create(made, job_request(OutputDataConfig=output))
+    assert ended(made).status == "Completed"
+    prefix = "s3://bucket/models/job/output/"
+    assert made.storage.keys == {
+        f"{prefix}{name}": "alias/mine" for name in ("model/model.txt", "model/1/variables/index", "output.tar.gz")
+    }
+    answer = OPERATIONS["DescribeTrainingJob"](made.context, {"TrainingJobName": "job"})
+    assert answer["ModelArtifacts"] == {"S3ModelArtifacts": f"{prefix}model/"}
+
+
+def test_a_metric_that_json_does_not_have(emulator: Make, job_request: Request) -> None:
+    """A loss that is NaN, or infinite, is left out; the number before it stays."""
+    specification = {
+        **job_request()["AlgorithmSpecification"],
+        "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.+);"}],
+    }
+    made = emulator(History(lines=("loss=2;", "loss=nan;", "loss=-inf;", "loss=1e999;")))
+    create(made, job_request(AlgorithmSpecification=specification))
+    job = ended(made)
+    assert job.status == "Completed"
+    assert [each["Value"] for each in job.document["FinalMetricDataList"]] == [2.0]
+
+
 def test_a_mistake_of_ours_ends_the_job(emulator: Make, job_request: Request) -> None:
     """Whatever is raised inside, no job stays InProgress."""
 
@@ -177,6 +211,40 @@ def test_a_mistake_of_ours_ends_the_job(emulator: Make, job_request: Request) ->
     assert job.document["FailureReason"].startswith("InternalServerError: ")
     assert "a mistake" in job.document["FailureReason"]
     assert list(made.work.iterdir()) == []
+
+
+class FakeFullStore(MemoryStore):
+    """Takes no change while it is full."""
+
+    full = False
+    refused = 0
+
+    def change(self, resource: Resource, change: Change) -> Resource:
+        """As long as there is room."""
+        if self.full:
+            self.refused += 1
+            raise OSError("No space left on device")
+        return super().change(resource, change)
+
+
+def test_an_end_that_cannot_be_stored_is_stored_later(emulator: Make, job_request: Request) -> None:
+    """A disk that is full for a while costs no job its end, nor its model."""
+    store = FakeFullStore()
+
+    def fill(work: Work) -> None:
+        write_model(work)
+        made.storage.objects.clear()
+
+    made = emulator(
+        History(act=fill), store=store, storage=FakeSlowStorage(lambda: setattr(store, "full", True), upload=True)
+    )
+    create(made, job_request())
+    made.poll(lambda: store.refused, "the first attempt to store the end")
+    assert store.get(Kind.TRAINING_JOB, "job").status == "InProgress"
+    store.full = False
+    made.clock.advance(1)
+    assert ended(made).status == "Completed"
+    assert MODEL in made.storage.objects
 
 
 def test_an_engine_that_is_gone_fails_the_job(emulator: Make, job_request: Request) -> None:
@@ -220,6 +288,33 @@ def test_a_job_that_exceeds_its_time_is_stopped(emulator: Make, job_request: Req
     assert MODEL in made.storage.objects
 
 
+def test_a_spot_job_that_exceeds_its_waiting_time_is_stopped(emulator: Make, job_request: Request) -> None:
+    """MaxWaitTimeInSeconds counts from the creation: while it runs, and while it waits for its turn."""
+    made = emulator(History(lines=("go",), runs_until_stopped=True, act=write_model), at_once=1)
+    spot = {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 700},
+    }
+    create(made, job_request("first"))
+    running(made)
+    create(made, job_request("job", **spot))
+    create(
+        made,
+        job_request("waits", **{**spot, "StoppingCondition": {"MaxRuntimeInSeconds": 9, "MaxWaitTimeInSeconds": 9}}),
+    )
+    made.clock.advance(500)
+    OPERATIONS["StopTrainingJob"](made.context, {"TrainingJobName": "first"})
+    made.poll(lambda: len(made.engine.started) == 2, "the second job's start")
+    made.poll(lambda: made.store.get(Kind.TRAINING_JOB, "job").document["SecondaryStatus"] == "Training", "training")
+    made.clock.advance(201)
+    job = ended(made)
+    assert (job.status, phases(job)[-3:]) == ("Stopped", ["Stopping", "Uploading", "MaxWaitTimeExceeded"])
+    assert MODEL in made.storage.objects
+    never = ended(made, "waits")
+    assert phases(never) == ["Starting", "Pending", "Stopping", "MaxWaitTimeExceeded"]
+    assert len(made.engine.started) == 2
+
+
 class FakeSlowStorage(FakeStorage):
     """Something happens while it transfers."""
 
@@ -233,9 +328,9 @@ class FakeSlowStorage(FakeStorage):
         if not self._upload:
             self._during()
 
-    def upload(self, path: Any, uri: str) -> None:
+    def upload(self, path: Any, uri: str, kms_key_id: str = "") -> None:
         """Do it, then what happens."""
-        super().upload(path, uri)
+        super().upload(path, uri, kms_key_id)
         if self._upload:
             self._during()
 
@@ -258,7 +353,7 @@ def test_a_job_can_be_stopped_while_it_transfers(emulator: Make, job_request: Re
 
 
 def test_shutting_down_stops_running_jobs_at_once(emulator: Make, job_request: Request) -> None:
-    """Each job is Stopped with a message that says why, nothing is uploaded, and new ones end at once."""
+    """Each job is Stopped with a message that says why, nothing is uploaded, and new ones wait for the next start."""
     made = emulator(History(lines=("go",), runs_until_stopped=True, act=write_model))
     create(made, job_request())
     running(made)
@@ -268,7 +363,7 @@ def test_shutting_down_stops_running_jobs_at_once(emulator: Make, job_request: R
     assert job.document["SecondaryStatusTransitions"][-1]["StatusMessage"].endswith("the emulator was shut down")
     assert MODEL not in made.storage.objects
     create(made, job_request("late"))
-    assert ended(made, "late").status == "Stopped"
+    assert phases(made.store.get(Kind.TRAINING_JOB, "late")) == ["Starting"]
     assert len(made.engine.started) == 1
 
 

@@ -12,6 +12,7 @@ from emulator.operations import (
     endpoints,
     invocations,
     models,
+    training_job_checks,
     training_jobs,
 )
 from emulator.operations.support import Supported
@@ -28,7 +29,8 @@ def test_every_operation_is_on_the_page(operation: str) -> None:
 @pytest.mark.parametrize(
     ("operation", "supported"),
     [
-        ("CreateTrainingJob", training_jobs.CREATE),
+        ("CreateTrainingJob", training_job_checks.CREATE),
+        ("UpdateTrainingJob", training_jobs.UPDATE),
         ("CreateModel", models.CREATE),
         ("CreateEndpointConfig", endpoint_configs.CREATE),
         ("CreateEndpoint", endpoints.CREATE),
