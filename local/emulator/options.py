@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}")
 _ANSWER_SECONDS = 10.0
+_LONGEST_HOLD = 50.0  # clients of AWS's SDKs wait a minute for an answer
 _ANY = {"--port": "0", "--engine": "auto"}  # values that every emulator has
 
 
@@ -23,6 +24,17 @@ def port(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
         raise ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535, 0 for any free one")
     return int(text)
+
+
+def hold(text: str) -> float:
+    """Seconds, from 0 to 50. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_HOLD:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {_LONGEST_HOLD:g}")
+    return seconds
 
 
 def region(text: str) -> str:
@@ -73,7 +85,17 @@ def check_state_dir(path: Path) -> None:
 def given(options: Namespace) -> dict[str, str]:
     """What was asked for, by flag, in a form that does not depend on this process's folder; no defaults."""
     found = {}
-    for flag in ("--port", "--engine", "--limits", "--region", "--state-dir", "--images", "--record", "--s3-endpoint"):
+    for flag in (
+        "--port",
+        "--engine",
+        "--limits",
+        "--region",
+        "--state-dir",
+        "--images",
+        "--record",
+        "--s3-endpoint",
+        "--hold",
+    ):
         value = getattr(options, flag.removeprefix("--").replace("-", "_"))
         if value is True:  # a flag alone
             found[flag] = ""

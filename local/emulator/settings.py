@@ -24,3 +24,4 @@ class Settings:
     limits: bool = False  # hold containers to the vCPUs and memory of their instance types
     record: Path | None = None  # where requests are recorded
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours
+    hold_seconds: float = 5.0  # the longest that a Describe of something in transition is held back; 0: not at all

@@ -96,7 +96,7 @@ def create_training_job(context: Context, parameters: Parameters) -> Answer:
 
 def describe_training_job(context: Context, parameters: Parameters) -> Answer:
     """The request, completed with AWS's defaults, and the state of the job."""
-    job = context.find(Kind.TRAINING_JOB, parameters["TrainingJobName"])
+    job = context.settled(Kind.TRAINING_JOB, parameters["TrainingJobName"], states.UNFINISHED)
     stopping = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME, **job.document.get("StoppingCondition", {})}
     answer = {
         **_DEFAULTS,
