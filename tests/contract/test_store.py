@@ -174,6 +174,12 @@ def test_a_list_is_filtered_and_sorted(store: Store, listing: dict[str, Any], ex
     assert names(store, **listing) == expected
 
 
+def test_times_of_every_year_sort_as_text() -> None:
+    """A filter may name the year 999; C's %Y does not fill it up to four digits."""
+    times = [datetime(year, 1, 1, tzinfo=UTC) for year in (1, 999, 1000, 2025, 9999)]
+    assert sorted(map(stamp, reversed(times))) == [stamp(time) for time in times]
+
+
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("sort_by", ["Name", "CreationTime", "Status"])
 def test_pages_stay_stable_under_inserts(store: Store, sort_by: Any, descending: bool) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import getmodule
 from typing import Any
 
 from emulator.operations import endpoint_configs, endpoints, invocations, models, tags, training_jobs
 from emulator.operations.context import Answer, Context, Parameters
+from emulator.operations.support import Supported
 
 Operation = Callable[[Context, Parameters], Answer]
 
@@ -34,6 +36,13 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 RUNTIME_OPERATIONS: Mapping[str, Operation] = {"InvokeEndpoint": invocations.invoke_endpoint}
+
+
+def supported() -> dict[str, Supported]:
+    """What operations say of their parameters, by operation; one that says nothing takes them all."""
+    modules = {getmodule(operation) for operation in (*OPERATIONS.values(), *RUNTIME_OPERATIONS.values())}
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Supported)]
+    return {value.operation: value for value in found}
 
 
 def bind(

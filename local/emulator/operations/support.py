@@ -12,7 +12,7 @@ class Supported:
     """Paths of parameters, as "A.B" and, through lists, "A[].B"; everything below a path belongs to it."""
 
     def __init__(self, operation: str, works: Iterable[str], no_effect: Iterable[str] = ()) -> None:
-        self._operation = operation
+        self.operation = operation
         self.works = frozenset(works)
         self.no_effect = frozenset(no_effect)  # accepted, and shown by Describe, but nothing follows from it here
         self._known = self.works | self.no_effect
@@ -41,6 +41,6 @@ class Supported:
         """The error for a parameter (or one value of it) that is not implemented."""
         what = f"{path} = {value!r}" if value else path
         return NotImplementedHere(
-            f"{self._operation}: the emulator does not implement {what}. "
+            f"{self.operation}: the emulator does not implement {what}. "
             "See docs/emulator.md for what it implements; leave the parameter out, or run this on AWS."
         )

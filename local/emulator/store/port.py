@@ -128,7 +128,7 @@ def position(resource: Resource, sort_by: SortBy) -> tuple[str, str]:
 
 def stamp(time: datetime) -> str:
     """An aware time as text in UTC that sorts as the times do."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def update(store: Store, kind: Kind, name: str, decide: Callable[[Resource], Change | None]) -> Resource:
