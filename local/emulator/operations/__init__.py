@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import getmodule
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from emulator.operations import endpoint_configs, endpoints, invocations, models, tags, training_jobs
@@ -40,7 +41,7 @@ RUNTIME_OPERATIONS: Mapping[str, Operation] = {"InvokeEndpoint": invocations.inv
 
 def supported() -> dict[str, Supported]:
     """What operations say of their parameters, by operation; one that says nothing takes them all."""
-    modules = {getmodule(operation) for operation in (*OPERATIONS.values(), *RUNTIME_OPERATIONS.values())}
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Supported)]
     return {value.operation: value for value in found}
 

@@ -58,6 +58,29 @@ CREATE = Supported(
         "InfraCheckConfig",
         "SessionChainingConfig",
     ],
+    notes={
+        "AlgorithmSpecification.TrainingInputMode": "`File`; `FastFile` is downloaded beforehand",
+        "InputDataConfig[].CompressionType": "`None`",
+        "InputDataConfig[].RecordWrapperType": "`None`",
+        "InputDataConfig[].DataSource.S3DataSource.S3DataType": "`S3Prefix`, `ManifestFile`",
+        "OutputDataConfig.CompressionType": "`GZIP`",
+    },
+)
+
+LIST = Supported(
+    "ListTrainingJobs",
+    works=[
+        "NextToken",
+        "MaxResults",
+        "CreationTimeAfter",
+        "CreationTimeBefore",
+        "LastModifiedTimeAfter",
+        "LastModifiedTimeBefore",
+        "NameContains",
+        "StatusEquals",
+        "SortBy",
+        "SortOrder",
+    ],
 )
 
 # Of a parameter that is implemented, the values that are not: path -> those that are.
@@ -120,9 +143,7 @@ def describe_training_job(context: Context, parameters: Parameters) -> Answer:
 
 def list_training_jobs(context: Context, parameters: Parameters) -> Answer:
     """One page of summaries."""
-    for name in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
-        if name in parameters:
-            raise Supported("ListTrainingJobs", ()).refusal(name)
+    LIST.check(parameters)
     jobs, token = list_page(context.store, context.tokens, Kind.TRAINING_JOB, parameters, descending=False)
     return {"TrainingJobSummaries": [_summary(job) for job in jobs], **token}
 

@@ -11,7 +11,7 @@ from emulator.store.port import Kind, NotFound, Resource, Store
 
 HOLD_SECONDS = 5.0  # clients give up on an answer after a minute (boto3), some after ten seconds
 SLOW_SECONDS = 2.0  # who asks more often than this sees a change soon enough by itself
-MOST_HELD = 24  # each holds a thread of the server, which has others to answer
+MOST_HELD = 48  # each holds a thread of the server, which has others to answer
 
 
 class Holds:

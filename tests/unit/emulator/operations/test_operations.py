@@ -171,7 +171,7 @@ def test_other_operations_refuse_as_well(
     with pytest.raises(NotImplementedHere) as raised:
         call(operation, **parameters)
     assert named in raised.value.message
-    assert "docs/emulator.md" in raised.value.message
+    assert "docs/operations.md" in raised.value.message
 
 
 @pytest.mark.parametrize(
