@@ -46,7 +46,7 @@ def _passed_on() -> Iterator[str]:
     yield "## Passed on\n"
     yield (
         f"Every operation of {services}: LocalStack answers it, behind the same address.\n"
-        "With `up --s3-endpoint` every service but SageMaker is passed on; else the rest is refused by name, in its own "
+        "With `up --s3-endpoint` every service but SageMaker is passed on; the rest is refused by name, each in its "
         "protocol.\n"
     )
 

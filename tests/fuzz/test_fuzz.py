@@ -69,8 +69,6 @@ def ask(
     world: World, operation: OperationModel, given: dict[str, Any], body: Any = None, socket: bool = False
 ) -> Answer:
     """The answer, which is never a failure of the emulator's, and is what the model says that it is."""
-    if operation.name.startswith("Delete") or operation.name.startswith(("Stop", "Invoke")):
-        world.ensure()
     answer = world.call(operation.name, given, body, socket=socket)
     world.asked[operation.name, answer.code or "200"] += 1
     assert answer.status < 500 or answer.code == "NotImplemented", answer
@@ -84,11 +82,13 @@ def ask(
     return answer
 
 
-def draw_valid(data: st.DataObject, operation: OperationModel) -> tuple[dict[str, Any], bool]:
+def draw_valid(world: World, data: st.DataObject, operation: OperationModel) -> tuple[dict[str, Any], bool]:
     """Parameters that the model allows, and whether they are also such as can be carried out."""
+    if operation.name.startswith(("Delete", "Stop", "Update", "Invoke")):
+        world.ensure()
     implemented = data.draw(st.integers(0, 3)) > 0
     given = data.draw(parameters(operation, implemented=implemented))
-    return (sensible(operation.name, given, data.draw) if implemented else given), implemented
+    return (sensible(operation.name, given, data.draw, world.job) if implemented else given), implemented
 
 
 def check_valid(world: World, operation: OperationModel, given: dict[str, Any], answer: Answer) -> None:
@@ -101,6 +101,9 @@ def check_valid(world: World, operation: OperationModel, given: dict[str, Any], 
         assert "validation error" not in answer.message, answer
         assert "Unknown parameter" not in answer.message, answer
         return
+    if "NextToken" in answer.parsed:
+        following = world.call(operation.name, {**given, "NextToken": answer.parsed["NextToken"]})
+        assert following.status == 200, following
     if operation.name in DESCRIBES:
         describe, name = DESCRIBES[operation.name]
         description = world.call(describe, {name: given[name]}).parsed
@@ -138,7 +141,7 @@ def test_what_the_model_allows_is_accepted(world: World, operation: OperationMod
     @requests("valid", total)
     @given(st.data())
     def fuzz(data: st.DataObject) -> None:
-        sent, _ = draw_valid(data, operation)
+        sent, _ = draw_valid(world, data, operation)
         check_valid(world, operation, sent, ask(world, operation, sent))
 
     fuzz()
@@ -158,7 +161,7 @@ def test_what_is_wrong_in_one_place_is_said_to_be(world: World, operation: Opera
 def check_invalid(world: World, operation: OperationModel, data: st.DataObject, *, socket: bool) -> None:
     """Break one place, and look at what is said."""
     is_json = operation.service_model.metadata["protocol"] == "json"
-    sent, _ = draw_valid(data, operation)
+    sent, _ = draw_valid(world, data, operation)
     places = list(breaks(operation.input_shape, sent, typed=is_json))
     kind = data.draw(st.sampled_from(sorted({place.kind for place in places}))) if places else None
     if kind is None:
@@ -220,7 +223,7 @@ def test_it_is_the_same_over_a_socket(world: World, operation: OperationModel, t
     @given(st.data())
     def fuzz(data: st.DataObject) -> None:
         if data.draw(st.booleans()):
-            sent, _ = draw_valid(data, operation)
+            sent, _ = draw_valid(world, data, operation)
             check_valid(world, operation, sent, ask(world, operation, sent, None, True))
         else:
             check_invalid(world, operation, data, socket=True)

@@ -113,6 +113,13 @@ class World:
     clients: dict[tuple[str, bool], Any]  # (service, over a socket)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)  # (operation, answer's code) -> requests
 
+    jobs: int = 0
+
+    @property
+    def job(self) -> str:
+        """The name of a job that runs."""
+        return f"job-{self.jobs}"
+
     def call(self, operation: str, parameters: dict[str, Any], body: Any = None, *, socket: bool = False) -> Answer:
         """Ask; `body` replaces what botocore wrote. Fails when the answer does not come in time."""
         service = "sagemaker" if operation in OPERATIONS else "sagemaker-runtime"
@@ -134,6 +141,10 @@ class World:
         """The model, configuration, endpoint in service and running job that requests may name."""
         for operation, parameters in _BASE.items():
             self.call(operation, parameters)
+        job = {"TrainingJobName": self.job}
+        if self.call("DescribeTrainingJob", job).parsed.get("TrainingJobStatus") != "InProgress":
+            self.jobs += 1
+            self.call("CreateTrainingJob", {**_BASE["CreateTrainingJob"], "TrainingJobName": self.job})
         deadline = time.monotonic() + HANGS
         while self.call("DescribeEndpoint", {"EndpointName": "endpoint"}).parsed.get("EndpointStatus") != "InService":
             assert time.monotonic() < deadline, "the endpoint does not come into service"

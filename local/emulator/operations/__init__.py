@@ -8,7 +8,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from emulator.operations import endpoint_configs, endpoints, invocations, models, tags, training_jobs
+from emulator.operations import endpoint_configs, endpoints, invocations, models, search, tags, training_jobs
 from emulator.operations.context import Answer, Context, Parameters
 from emulator.operations.support import Supported
 
@@ -19,6 +19,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "DescribeTrainingJob": training_jobs.describe_training_job,
     "ListTrainingJobs": training_jobs.list_training_jobs,
     "StopTrainingJob": training_jobs.stop_training_job,
+    "Search": search.search,
     "CreateModel": models.create_model,
     "DescribeModel": models.describe_model,
     "DeleteModel": models.delete_model,

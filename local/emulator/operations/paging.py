@@ -47,7 +47,7 @@ def list_page(
     store: Store, tokens: Tokens, kind: Kind, parameters: Mapping[str, Any], *, descending: bool
 ) -> tuple[Sequence[Resource], dict[str, str]]:
     """One page of resources, and {"NextToken": …} when there are more; `descending` is the operation's default."""
-    request = _identity(kind, parameters)
+    request = identity(kind.value, parameters)
     limit = parameters.get("MaxResults", DEFAULT_MAX_RESULTS)
     sort_by = parameters.get("SortBy", "CreationTime")
     order = parameters.get("SortOrder")
@@ -71,10 +71,10 @@ def list_page(
     return page, {"NextToken": tokens.write(request, position(page[-1], sort_by))}
 
 
-def _identity(kind: Kind, parameters: Mapping[str, Any]) -> str:
-    # The page size may change from page to page, nothing else.
+def identity(what: str, parameters: Mapping[str, Any]) -> str:
+    """The request, as far as it must stay the same from page to page; the page size may change."""
     fixed = {k: v for k, v in parameters.items() if k not in {"NextToken", "MaxResults"}}
-    return kind.value + json.dumps(fixed, sort_keys=True, default=stamp)
+    return what + json.dumps(fixed, sort_keys=True, default=stamp)
 
 
 def _invalid() -> ValidationError:

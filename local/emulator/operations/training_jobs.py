@@ -119,7 +119,11 @@ def create_training_job(context: Context, parameters: Parameters) -> Answer:
 
 def describe_training_job(context: Context, parameters: Parameters) -> Answer:
     """The request, completed with AWS's defaults, and the state of the job."""
-    job = context.settled(Kind.TRAINING_JOB, parameters["TrainingJobName"], states.UNFINISHED)
+    return description(context.settled(Kind.TRAINING_JOB, parameters["TrainingJobName"], states.UNFINISHED))
+
+
+def description(job: Resource) -> Answer:
+    """What Describe shows of a job."""
     stopping = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME, **job.document.get("StoppingCondition", {})}
     answer = {
         **_DEFAULTS,
