@@ -132,7 +132,7 @@ class Emulator:
         training_jobs.settle()
         endpoints.settle()
 
-        tokens = Tokens(secrets.token_bytes(32))
+        tokens = Tokens.kept(settings.state_dir / "tokens.key")
         holds = Holds(settings.hold_seconds)
         context = Context(account, store, clock, tokens, training_jobs, endpoints, containers, holds)
         gateway_for = partial(

@@ -146,9 +146,16 @@ def description(job: Resource) -> Answer:
 
 
 def list_training_jobs(context: Context, parameters: Parameters) -> Answer:
-    """One page of summaries."""
+    """One page of summaries.
+
+    AWS's page contradicts itself: the default of SortOrder is "Ascending", but a request without one is sorted "from the
+    most current to the oldest" (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListTrainingJobs.html).
+    The latter can be tried with the command that it shows, and is what the other lists do.
+    """
     LIST.check(parameters)
-    jobs, token = list_page(context.store, context.tokens, Kind.TRAINING_JOB, parameters, descending=False)
+    jobs, token = list_page(
+        context.store, context.tokens, Kind.TRAINING_JOB, parameters, descending=True, status_at_last=True
+    )
     return {"TrainingJobSummaries": [_summary(job) for job in jobs], **token}
 
 
