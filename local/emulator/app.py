@@ -37,13 +37,14 @@ from emulator.localstack import SERVICES, LocalStack, LocalStackFailed
 from emulator.logs import CloudWatchLogs
 from emulator.operations.context import Context
 from emulator.operations.paging import Tokens
+from emulator.operations.waiting import Holds
 from emulator.proxy import Proxy
 from emulator.recording import Recorder
 from emulator.server import Server
 from emulator.settings import Settings
 from emulator.sigv4 import Credentials
 from emulator.storage import S3Storage
-from emulator.store.sqlite import SchemaMismatch, SQLiteStore
+from emulator.store.sqlite import SQLiteStore, StoreUnusable
 from emulator.wire.api import Api
 from emulator.wire.model import service_model
 
@@ -69,7 +70,7 @@ START_ERRORS = (
     DockerUnavailable,
     EnvironmentFailed,
     LocalStackFailed,
-    SchemaMismatch,
+    StoreUnusable,
     OSError,
 )
 
@@ -131,8 +132,9 @@ class Emulator:
         training_jobs.settle()
         endpoints.settle()
 
-        tokens = Tokens(secrets.token_bytes(32))
-        context = Context(account, store, clock, tokens, training_jobs, endpoints, containers)
+        tokens = Tokens.kept(settings.state_dir / "tokens.key")
+        holds = Holds(settings.hold_seconds)
+        context = Context(account, store, clock, tokens, training_jobs, endpoints, containers, holds)
         gateway_for = partial(
             Gateway,
             Api("sagemaker", operations.bind(operations.OPERATIONS, context)),
@@ -149,6 +151,7 @@ class Emulator:
         # A stop goes from here upwards: jobs and endpoints end first, while their containers can still reach S3.
         started.callback(endpoints.shut_down, SERVING_SECONDS)
         started.callback(training_jobs.shut_down, TRAINING_SECONDS)
+        started.callback(holds.close)
         started.callback(self.interrupt)
         server.start()
         if for_containers is not server:
@@ -168,6 +171,7 @@ class Emulator:
             limits=settings.limits,
             record=str(settings.record) if settings.record else None,
             s3_endpoint=settings.s3_endpoint,
+            hold_seconds=settings.hold_seconds,
         )
 
     def check(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emulator.options import jobs, port, region
+from emulator.options import hold, jobs, port, region
 from emulator.settings import Settings
 
 EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 3, 130, 141
@@ -37,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--images", type=Path, metavar="FILE", help="the catalogue (default: docker/images.toml)")
     up.add_argument("--record", type=Path, metavar="FILE", help="append every request, as a line of JSON")
     up.add_argument("--s3-endpoint", metavar="URL", help="a LocalStack that runs already (default: one of its own)")
+    up.add_argument(
+        "--hold",
+        type=hold,
+        metavar="SECONDS",
+        help="hold a Describe of what is in transition back until it changes, at most so long (default: 5; 0: never)",
+    )
     for name, text in (
         ("env", "print the variables that make AWS clients use it, for eval in a shell"),
         ("status", "say whether it runs, and how to reach it"),

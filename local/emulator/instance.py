@@ -38,6 +38,7 @@ class Instance:
     limits: bool = False
     record: str | None = None
     s3_endpoint: str | None = None
+    hold_seconds: float = 5.0
 
     def options(self) -> dict[str, str | None]:
         """What it was started with, by the flags of `up`."""
@@ -51,6 +52,7 @@ class Instance:
             "--images": self.images,
             "--record": self.record,
             "--s3-endpoint": self.s3_endpoint,
+            "--hold": str(self.hold_seconds),
         }
 
     def public(self) -> dict[str, Any]:

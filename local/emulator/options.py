@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}")
 _ANSWER_SECONDS = 10.0
+_LONGEST_HOLD = 50.0  # clients of AWS's SDKs wait a minute for an answer
 _ANY = {"--port": "0", "--engine": "auto"}  # values that every emulator has
 
 
@@ -30,6 +31,17 @@ def jobs(text: str) -> int:
     if not re.fullmatch("[0-9]{1,4}", text) or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no number of jobs: from 1 to 9999 run at once, the others wait")
     return int(text)
+
+
+def hold(text: str) -> float:
+    """Seconds, from 0 to 50. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_HOLD:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {_LONGEST_HOLD:g}")
+    return seconds
 
 
 def region(text: str) -> str:
@@ -90,6 +102,7 @@ def given(options: Namespace) -> dict[str, str]:
         "--images",
         "--record",
         "--s3-endpoint",
+        "--hold",
     ):
         value = getattr(options, flag.removeprefix("--").replace("-", "_"))
         if value is True:  # a flag alone

@@ -87,6 +87,7 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
         limits=options.limits or Settings.limits,
         record=options.record.absolute() if options.record else None,
         s3_endpoint=options.s3_endpoint,
+        hold_seconds=Settings.hold_seconds if options.hold is None else options.hold,
     )
 
 

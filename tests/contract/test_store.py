@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from emulator.store.listing import statement
 from emulator.store.memory import MemoryStore
 from emulator.store.port import (
     Change,
@@ -22,9 +26,10 @@ from emulator.store.port import (
     Resource,
     Store,
     position,
+    stamp,
     update,
 )
-from emulator.store.sqlite import SchemaMismatch, SQLiteStore
+from emulator.store.sqlite import SchemaMismatch, SQLiteStore, StoreUnusable, _load_queries
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -150,6 +155,11 @@ def test_tags_are_added_overwritten_and_removed(store: Store) -> None:
         ({"sort_by": "Status"}, ["c", "ab", "a", "b"]),
         ({"name_contains": "b"}, ["b", "ab"]),
         ({"name_contains": "%"}, []),
+        ({"name_contains": "*"}, []),
+        ({"name_contains": "[a]"}, []),
+        ({"name_contains": "B"}, []),
+        ({"name_contains": "a", "sort_by": "Name", "descending": True}, ["ab", "a"]),
+        ({"status": "InProgress", "descending": True}, ["a", "b"]),
         ({"status": "Failed"}, ["ab"]),
         ({"created_after": START, "created_before": START + timedelta(minutes=3)}, ["a", "ab"]),
         ({"modified_after": START + timedelta(minutes=1), "modified_before": START + timedelta(hours=1)}, ["ab", "c"]),
@@ -162,6 +172,12 @@ def test_a_list_is_filtered_and_sorted(store: Store, listing: dict[str, Any], ex
     failing = store.get(Kind.TRAINING_JOB, "ab")
     store.change(failing, Change(failing.modified, "Failed"))
     assert names(store, **listing) == expected
+
+
+def test_times_of_every_year_sort_as_text() -> None:
+    """A filter may name the year 999; C's %Y does not fill it up to four digits."""
+    times = [datetime(year, 1, 1, tzinfo=UTC) for year in (1, 999, 1000, 2025, 9999)]
+    assert sorted(map(stamp, reversed(times))) == [stamp(time) for time in times]
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -243,10 +259,131 @@ def test_the_file_outlives_the_process(tmp_path: Path) -> None:
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     """A schema that is not ours is an error that names the file and the way out."""
-    import sqlite3
-
     connection = sqlite3.connect(tmp_path / "store.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(SchemaMismatch, match="--state-dir"):
         SQLiteStore(tmp_path / "store.db")
+
+
+def test_a_watch_tells_of_each_change(store: Store) -> None:
+    """Of that resource alone: its creation, each change, and that it was deleted."""
+    with store.watch(Kind.TRAINING_JOB, "a") as changed:
+        store.create(job("b"), {})
+        store.create(replace(job("a"), kind=Kind.MODEL, arn="arn:model"), {})
+        assert not changed.is_set()
+        store.create(job("a"), {})
+        assert changed.is_set()
+        changed.clear()
+        store.change(store.get(Kind.TRAINING_JOB, "a"), Change(START, "Stopping"))
+        assert changed.is_set()
+        changed.clear()
+        store.delete(store.get(Kind.TRAINING_JOB, "a"))
+        assert changed.is_set()
+    changed.clear()
+    store.create(job("a"), {})
+    assert not changed.is_set()
+
+
+def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    """Nothing of it is lost: resources, documents, tags, and names stay unique."""
+    connection = sqlite3.connect(tmp_path / "store.db")
+    columns = (
+        "kind TEXT, name TEXT, arn TEXT NOT NULL UNIQUE, status TEXT, created TEXT, modified TEXT, version INTEGER"
+    )
+    connection.executescript(
+        f"CREATE TABLE resource ({columns}, document TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID;"
+        "CREATE TABLE tag (arn TEXT NOT NULL REFERENCES resource (arn) ON DELETE CASCADE, key TEXT, value TEXT,"
+        " PRIMARY KEY (arn, key)) WITHOUT ROWID;"
+        "PRAGMA user_version = 1;"
+    )
+    old = job("a", Value=1)
+    row = ("training-job", "a", old.arn, old.status, stamp(old.created), stamp(old.modified), 1, '{"Value":1}')
+    connection.execute("INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO tag VALUES (?, 'k', 'v')", (old.arn,))
+    connection.commit()
+    connection.close()
+    for _ in range(2):
+        store = SQLiteStore(tmp_path / "store.db")
+        assert store.get(Kind.TRAINING_JOB, "a") == old
+        assert store.tags(old.arn) == {"k": "v"}
+        with pytest.raises(NameTaken):
+            store.create(job("a"), {})
+        store.close()
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    """Neither a text, nor a folder, nor another program's database: the error names the file and the way out."""
+    (tmp_path / "text").write_text("nothing of the kind" * 1000)
+    (tmp_path / "folder").mkdir()
+    connection = sqlite3.connect(tmp_path / "foreign")
+    connection.execute("CREATE TABLE resource (x)")
+    connection.close()
+    for name in ("text", "folder", "foreign"):
+        with pytest.raises(StoreUnusable, match=rf"{name}: .*--state-dir"):
+            SQLiteStore(tmp_path / name)
+
+
+def test_a_damaged_file_is_said_to_be_so(tmp_path: Path) -> None:
+    """Also when the damage shows only when something is read."""
+    path = tmp_path / "store.db"
+    store = SQLiteStore(path)
+    for number in range(200):
+        store.create(job(f"job-{number}", Text="x" * 1000), {})
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[4096 * 12 :] = b"\xff" * (len(data) - 4096 * 12)
+    path.write_bytes(data)
+    store = SQLiteStore(path)
+    with pytest.raises(StoreUnusable, match=r"store\.db: .*--state-dir"):
+        names(store, limit=1000)
+    store.close()
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort_by", ["Name", "CreationTime", "Status"])
+@pytest.mark.parametrize("status", ["", "Failed"])
+def test_a_page_is_found_in_an_index(tmp_path: Path, sort_by: Any, descending: bool, status: str) -> None:
+    """No listing sorts the whole table, or reads documents that are not on the page."""
+    path = tmp_path / "store.db"
+    SQLiteStore(path).close()
+    queries = _load_queries("queries.sql")
+    connection = sqlite3.connect(path)
+    listing = Listing(sort_by, descending, after=("a", "b"), name_contains="x", status=status, modified_after=START)
+    sql, parameters = statement(queries, Kind.TRAINING_JOB, listing)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+    connection.close()
+    assert plan[0].startswith("SEARCH resource USING INTEGER PRIMARY KEY")
+    assert plan[2].startswith("SEARCH resource USING COVERING INDEX resource_")
+    assert plan[3:] in ([], ["USE TEMP B-TREE FOR ORDER BY"])  # the page itself is sorted once more
+
+
+_WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from emulator.store.port import Kind, Resource
+from emulator.store.sqlite import SQLiteStore
+
+store, now = SQLiteStore(Path(sys.argv[1])), datetime(2025, 3, 1, tzinfo=UTC)
+for number in range(10**6):
+    store.create(Resource(Kind.MODEL, f"m-{number}", f"arn:m-{number}", now, now, {"N": number}), {"k": "v"})
+    print(number, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    """A process is killed in the midst of writing: all that it had said to be stored is there, with its tags."""
+    path = tmp_path / "store.db"
+    process = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout
+    said = [process.stdout.readline() for _ in range(50)]
+    process.kill()
+    said += process.stdout.readlines()
+    process.stdout.close()
+    process.wait()
+    store = SQLiteStore(path)
+    for number in range(sum(line.endswith(b"\n") for line in said)):
+        assert store.get(Kind.MODEL, f"m-{number}").document == {"N": number}
+        assert store.tags(f"arn:m-{number}") == {"k": "v"}
+    store.close()

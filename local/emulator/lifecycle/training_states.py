@@ -79,7 +79,7 @@ def end(resource: Resource, secondary: str, now: datetime, **more: Any) -> Chang
         seconds = max(0, round((now - started).total_seconds()))
         document |= {
             "TrainingEndTime": now,
-            "TrainingTimeInSeconds": seconds,
+            "TrainingTimeInSeconds": max(1, seconds),  # the least that the shape allows
             "BillableTimeInSeconds": max(1, seconds),
         }
     return Change(now, _END_STATUS[secondary], document)

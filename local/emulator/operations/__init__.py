@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
-from emulator.operations import endpoint_configs, endpoints, invocations, models, tags, training_jobs
+from emulator.operations import endpoint_configs, endpoints, invocations, models, search, tags, training_jobs
 from emulator.operations.context import Answer, Context, Parameters
+from emulator.operations.support import Supported
 
 Operation = Callable[[Context, Parameters], Answer]
 
@@ -18,6 +21,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "UpdateTrainingJob": training_jobs.update_training_job,
     "StopTrainingJob": training_jobs.stop_training_job,
     "DeleteTrainingJob": training_jobs.delete_training_job,
+    "Search": search.search,
     "CreateModel": models.create_model,
     "DescribeModel": models.describe_model,
     "DeleteModel": models.delete_model,
@@ -36,6 +40,13 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 RUNTIME_OPERATIONS: Mapping[str, Operation] = {"InvokeEndpoint": invocations.invoke_endpoint}
+
+
+def supported() -> dict[str, Supported]:
+    """What operations say of their parameters, by operation; one that says nothing takes them all."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Supported)]
+    return {value.operation: value for value in found}
 
 
 def bind(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.account import Account
@@ -13,6 +13,7 @@ from emulator.lifecycle.health import ContainerClient
 from emulator.lifecycle.hosting import Endpoints
 from emulator.lifecycle.training import TrainingJobs
 from emulator.operations.paging import Tokens
+from emulator.operations.waiting import Holds
 from emulator.store.port import Kind, NotFound, Resource, Store
 
 Parameters = Mapping[str, Any]  # AWS-cased, validated by the wire
@@ -34,6 +35,7 @@ class Context:
     training_jobs: TrainingJobs
     endpoints: Endpoints
     containers: ContainerClient
+    holds: Holds = field(default_factory=lambda: Holds(seconds=0))
 
     def arn(self, kind: Kind, name: str) -> str:
         """The ARN of a resource in this account."""
@@ -43,6 +45,13 @@ class Context:
         """The resource. Raises ValidationError with AWS's text when it is not there."""
         try:
             return self.store.get(kind, name)
+        except NotFound:
+            raise missing(kind, self.arn(kind, name)) from None
+
+    def settled(self, kind: Kind, name: str, in_transition: Collection[str]) -> Resource:
+        """As `find`; while its status is one of those, the request may be held back until it changes (`Holds`)."""
+        try:
+            return self.holds.settled(self.store, self.clock, kind, name, in_transition)
         except NotFound:
             raise missing(kind, self.arn(kind, name)) from None
 

@@ -15,6 +15,7 @@ from emulator.store.port import Kind, NameTaken, NotFound
 
 CREATE = Supported("CreateEndpoint", works=["EndpointName", "EndpointConfigName", "Tags"])
 
+_IN_TRANSITION = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _DESCRIBED = ("EndpointConfigName", "FailureReason")
 
 
@@ -46,7 +47,7 @@ def create_endpoint(context: Context, parameters: Parameters) -> Answer:
 
 def describe_endpoint(context: Context, parameters: Parameters) -> Answer:
     """The endpoint's state; while it is Creating AWS shows no variants."""
-    endpoint = context.find(Kind.ENDPOINT, parameters["EndpointName"])
+    endpoint = context.settled(Kind.ENDPOINT, parameters["EndpointName"], _IN_TRANSITION)
     answer: dict[str, Any] = {k: endpoint.document[k] for k in _DESCRIBED if k in endpoint.document}
     if endpoint.status != CREATING:
         answer["ProductionVariants"] = endpoint.document["ProductionVariants"]

@@ -12,6 +12,7 @@ from emulator.store.port import NotFound
 INVOKE = Supported(
     "InvokeEndpoint",
     works=["EndpointName", "Body", "ContentType", "Accept", "CustomAttributes", "TargetVariant", "InferenceId"],
+    notes={"Body": "6 MB"},
 )
 
 # Parameter of the request -> header that the container gets.

@@ -27,6 +27,7 @@ CREATE = Supported(
         "PrimaryContainer.ContainerHostname",
         "Containers[].ContainerHostname",
     ],
+    notes={"Containers[].Image": "one container", "PrimaryContainer.Mode": "`SingleModel`"},
 )
 
 

@@ -11,12 +11,24 @@ from emulator.errors import NotImplementedHere
 class Supported:
     """Paths of parameters, as "A.B" and, through lists, "A[].B"; everything below a path belongs to it."""
 
-    def __init__(self, operation: str, works: Iterable[str], no_effect: Iterable[str] = ()) -> None:
-        self._operation = operation
+    def __init__(
+        self,
+        operation: str,
+        works: Iterable[str],
+        no_effect: Iterable[str] = (),
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """`notes`, by path, are remarks for docs/operations.md: which values there are, say."""
+        self.operation = operation
         self.works = frozenset(works)
         self.no_effect = frozenset(no_effect)  # accepted, and shown by Describe, but nothing follows from it here
+        self.notes = dict(notes or {})
         self._known = self.works | self.no_effect
         self._above = {path[:i] for path in self._known for i, letter in enumerate(path) if letter in ".["}
+
+    def reaches_into(self, path: str) -> bool:
+        """Whether some, not all, of what is below the path is listed."""
+        return path in self._above
 
     def check(self, parameters: Mapping[str, Any]) -> None:
         """Raise NotImplementedHere naming the first parameter that is not listed."""
@@ -41,6 +53,6 @@ class Supported:
         """The error for a parameter (or one value of it) that is not implemented."""
         what = f"{path} = {value!r}" if value else path
         return NotImplementedHere(
-            f"{self._operation}: the emulator does not implement {what}. "
-            "See docs/emulator.md for what it implements; leave the parameter out, or run this on AWS."
+            f"{self.operation}: the emulator does not implement {what}. "
+            "See docs/operations.md for what it implements; leave the parameter out, or run this on AWS."
         )

@@ -62,6 +62,12 @@ CREATE = Supported(
         "InfraCheckConfig",
         "SessionChainingConfig",
     ],
+    notes={
+        "AlgorithmSpecification.TrainingInputMode": "`FastFile` is downloaded beforehand",
+        "InputDataConfig[].CompressionType": "`Gzip` with `Pipe`, as on AWS",
+        "InputDataConfig[].ShuffleConfig": "with `Pipe`, as on AWS",
+        "CheckpointConfig": "`LocalPath` below `/opt/ml`",
+    },
 )
 
 # Below /opt/ml, but what SageMaker puts there itself, or takes from there.

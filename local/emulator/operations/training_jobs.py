@@ -20,6 +20,22 @@ UPDATE = Supported(
     no_effect=["ResourceConfig.KeepAlivePeriodInSeconds", "ProfilerConfig", "ProfilerRuleConfigurations"],
 )
 
+LIST = Supported(
+    "ListTrainingJobs",
+    works=[
+        "NextToken",
+        "MaxResults",
+        "CreationTimeAfter",
+        "CreationTimeBefore",
+        "LastModifiedTimeAfter",
+        "LastModifiedTimeBefore",
+        "NameContains",
+        "StatusEquals",
+        "SortBy",
+        "SortOrder",
+    ],
+)
+
 _REQUEST_ONLY = frozenset({"Tags", "SessionChainingConfig"})
 _DEFAULTS = {
     "EnableNetworkIsolation": False,
@@ -48,7 +64,11 @@ def create_training_job(context: Context, parameters: Parameters) -> Answer:
 
 def describe_training_job(context: Context, parameters: Parameters) -> Answer:
     """The request, completed with AWS's defaults, and the state of the job."""
-    job = context.find(Kind.TRAINING_JOB, parameters["TrainingJobName"])
+    return description(context.settled(Kind.TRAINING_JOB, parameters["TrainingJobName"], states.UNFINISHED))
+
+
+def description(job: Resource) -> Answer:
+    """What Describe shows of a job."""
     stopping = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME, **job.document.get("StoppingCondition", {})}
     answer = {
         **_DEFAULTS,
@@ -73,11 +93,16 @@ def describe_training_job(context: Context, parameters: Parameters) -> Answer:
 
 
 def list_training_jobs(context: Context, parameters: Parameters) -> Answer:
-    """One page of summaries."""
-    for name in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
-        if name in parameters:
-            raise Supported("ListTrainingJobs", ()).refusal(name)
-    jobs, token = list_page(context.store, context.tokens, Kind.TRAINING_JOB, parameters, descending=False)
+    """One page of summaries.
+
+    AWS's page contradicts itself: the default of SortOrder is "Ascending", but a request without one is sorted "from
+    the most current to the oldest" (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListTrainingJobs.html).
+    The latter can be tried with the command that it shows, and is what the other lists do.
+    """
+    LIST.check(parameters)
+    jobs, token = list_page(
+        context.store, context.tokens, Kind.TRAINING_JOB, parameters, descending=True, status_at_last=True
+    )
     return {"TrainingJobSummaries": [_summary(job) for job in jobs], **token}
 
 

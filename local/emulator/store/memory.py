@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from emulator.store.documents import decode, encode
@@ -17,6 +18,7 @@ from emulator.store.port import (
     Resource,
     position,
 )
+from emulator.store.watchers import Watchers
 
 
 class MemoryStore:
@@ -26,6 +28,7 @@ class MemoryStore:
         self._resources: dict[tuple[Kind, str], Resource] = {}
         self._tags: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
+        self._watchers = Watchers()
 
     def create(self, resource: Resource, tags: Mapping[str, str]) -> None:
         """Add it with its tags. Raises NameTaken."""
@@ -34,6 +37,7 @@ class MemoryStore:
                 raise NameTaken(resource.name)
             self._resources[resource.kind, resource.name] = _copy(resource)
             self._tags[resource.arn] = dict(tags)
+        self._watchers.notify(resource.kind, resource.name)
 
     def get(self, kind: Kind, name: str) -> Resource:
         """The resource as it is now. Raises NotFound."""
@@ -53,7 +57,8 @@ class MemoryStore:
             self._check(resource)
             changed = _copy(change.of(resource))
             self._resources[resource.kind, resource.name] = changed
-            return _copy(changed)
+        self._watchers.notify(resource.kind, resource.name)
+        return _copy(changed)
 
     def delete(self, resource: Resource) -> None:
         """Remove it and its tags if it is still what is stored. Raises Changed or NotFound."""
@@ -61,6 +66,7 @@ class MemoryStore:
             self._check(resource)
             del self._resources[resource.kind, resource.name]
             del self._tags[resource.arn]
+        self._watchers.notify(resource.kind, resource.name)
 
     def tags(self, arn: str) -> Mapping[str, str]:
         """The tags of the resource, sorted by key. Raises NotFound."""
@@ -78,6 +84,10 @@ class MemoryStore:
         with self._lock:
             for key in keys:
                 self._tags_of(arn).pop(key, None)
+
+    def watch(self, kind: Kind, name: str) -> AbstractContextManager[threading.Event]:
+        """An event that is set at each create, change and delete of the resource within the block."""
+        return self._watchers.watch(kind, name)
 
     def close(self) -> None:
         """Nothing has to be done."""

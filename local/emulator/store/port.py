@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -111,6 +113,9 @@ class Store(Protocol):
     def untag(self, arn: str, keys: Sequence[str]) -> None:
         """Remove tags; a key that is not there is no error. Raises NotFound."""
 
+    def watch(self, kind: Kind, name: str) -> AbstractContextManager[threading.Event]:
+        """An event that is set at each create, change and delete of the resource within the block."""
+
     def close(self) -> None:
         """Nothing may be called afterwards."""
 
@@ -123,7 +128,7 @@ def position(resource: Resource, sort_by: SortBy) -> tuple[str, str]:
 
 def stamp(time: datetime) -> str:
     """An aware time as text in UTC that sorts as the times do."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def update(store: Store, kind: Kind, name: str, decide: Callable[[Resource], Change | None]) -> Resource:

@@ -15,39 +15,34 @@ WHERE kind = :kind AND name = :name AND created = :created AND version = :versio
 -- name: delete
 DELETE FROM resource WHERE kind = :kind AND name = :name AND created = :created AND version = :version;
 
--- name: list_ascending
-WITH sorted AS (
-    SELECT *, CASE :sort_by WHEN 'Name' THEN name WHEN 'Status' THEN status ELSE created END AS sort_value
-    FROM resource
-    WHERE kind = :kind
-      AND (:name_contains = '' OR instr(name, :name_contains) > 0)
-      AND (:status = '' OR status = :status)
-      AND (:created_after IS NULL OR created > :created_after)
-      AND (:created_before IS NULL OR created < :created_before)
-      AND (:modified_after IS NULL OR modified > :modified_after)
-      AND (:modified_before IS NULL OR modified < :modified_before)
-)
-SELECT * FROM sorted
-WHERE :after_value IS NULL OR (sort_value, name) > (:after_value, :after_name)
-ORDER BY sort_value, name
-LIMIT :limit;
+-- name: list
+-- {index}: the one that has the rows in this order; {key}: what they are sorted by, name last; {ordered}: the same, each
+-- with ASC or DESC; {filters}: any of the conditions below.
+SELECT *
+FROM resource
+WHERE id IN (SELECT id FROM resource INDEXED BY {index} WHERE kind = :kind {filters} ORDER BY {ordered} LIMIT :limit)
+ORDER BY {ordered};
 
--- name: list_descending
-WITH sorted AS (
-    SELECT *, CASE :sort_by WHEN 'Name' THEN name WHEN 'Status' THEN status ELSE created END AS sort_value
-    FROM resource
-    WHERE kind = :kind
-      AND (:name_contains = '' OR instr(name, :name_contains) > 0)
-      AND (:status = '' OR status = :status)
-      AND (:created_after IS NULL OR created > :created_after)
-      AND (:created_before IS NULL OR created < :created_before)
-      AND (:modified_after IS NULL OR modified > :modified_after)
-      AND (:modified_before IS NULL OR modified < :modified_before)
-)
-SELECT * FROM sorted
-WHERE :after_value IS NULL OR (sort_value, name) < (:after_value, :after_name)
-ORDER BY sort_value DESC, name DESC
-LIMIT :limit;
+-- name: after
+AND ({key}) {beyond} ({values})
+
+-- name: name_contains
+AND name GLOB :name_contains
+
+-- name: status
+AND status = :status
+
+-- name: created_after
+AND created > :created_after
+
+-- name: created_before
+AND created < :created_before
+
+-- name: modified_after
+AND modified > :modified_after
+
+-- name: modified_before
+AND modified < :modified_before
 
 -- name: arn_exists
 SELECT 1 FROM resource WHERE arn = :arn;

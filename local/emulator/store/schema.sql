@@ -1,5 +1,6 @@
 -- Times are UTC text of fixed width, so that they sort as the times do (store/port.py: stamp).
 CREATE TABLE resource (
+    id       INTEGER PRIMARY KEY,
     kind     TEXT NOT NULL,
     name     TEXT NOT NULL,
     arn      TEXT NOT NULL UNIQUE,
@@ -8,8 +9,15 @@ CREATE TABLE resource (
     modified TEXT NOT NULL,
     version  INTEGER NOT NULL,
     document TEXT NOT NULL,
-    PRIMARY KEY (kind, name)
-) WITHOUT ROWID;
+    UNIQUE (kind, name)
+);
+
+-- One a sort order, and one for the status together with the usual order. Each has all that the filters look at: a page
+-- is found in the index alone, and only its own documents are read.
+CREATE INDEX resource_by_name ON resource (kind, name, status, created, modified);
+CREATE INDEX resource_by_creation ON resource (kind, created, name, status, modified);
+CREATE INDEX resource_by_status ON resource (kind, status, name, created, modified);
+CREATE INDEX resource_of_status ON resource (kind, status, created, name, modified);
 
 CREATE TABLE tag (
     arn   TEXT NOT NULL REFERENCES resource (arn) ON DELETE CASCADE,

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.model import OperationModel, ServiceModel
 
+from emulator import caller
 from emulator.errors import ApiError, ModelError, NotImplementedHere, ValidationError
 from emulator.http import Request, Response
 from emulator.wire import json_protocol, rest_json
@@ -52,6 +53,7 @@ class Api:
     def exchange(self, request: Request) -> Exchange:
         """As `handle`, and tell which operation it was and with which parameters."""
         request_id = str(uuid.uuid4())
+        caller.user_agent.set(request.headers.get("user-agent", ""))
         operation: OperationModel | None = None
         parameters: dict[str, Any] | None = None
         try:

@@ -6,16 +6,19 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
-from botocore.utils import parse_timestamp
 
 from emulator.wire.faults import BadOutput, SerializationError
 
 _INTEGER_LIMITS = {"integer": 2**31, "long": 2**63}
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_EPOCH = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)
 _JAVA_NAMES = {
     "string": "a String",
     "character": "a String",
@@ -30,9 +33,12 @@ _JAVA_NAMES = {
 
 
 def parse_json(text: bytes) -> Any:
-    """The JSON value in `text`. Raises SerializationError; NaN and Infinity are not JSON."""
+    """The JSON value in `text`. Raises SerializationError; NaN, Infinity and half a surrogate pair are not JSON."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise SerializationError(f"The request body is not valid JSON: {error}") from error
 
@@ -103,14 +109,22 @@ def decode_timestamp(value: Any) -> datetime:
     try:
         if _is_number(value):
             return datetime.fromtimestamp(value, UTC)
-        parsed: datetime = parse_timestamp(value)
+        if _EPOCH.fullmatch(value):
+            return datetime.fromtimestamp(float(value), UTC)
+        # Not botocore's own parser, which takes words such as "Jan" for times.
+        parsed = parsedate_to_datetime(value) if "," in value else datetime.fromisoformat(value)
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    except (ValueError, OverflowError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OverflowError, OSError, IndexError) as error:
         raise SerializationError(f"{value!r} can not be converted to a Timestamp") from error
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond what any number of AWS's has
+        return False
 
 
 def _unexpected(shape: Shape, value: Any) -> SerializationError:

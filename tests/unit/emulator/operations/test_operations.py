@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.server
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from emulator.errors import (
     ValidationError,
 )
 from emulator.operations import OPERATIONS, RUNTIME_OPERATIONS
+from emulator.operations.paging import Tokens
 from emulator.operations.support import Supported
 from emulator.store.port import Kind
 
@@ -167,7 +169,7 @@ def test_other_operations_refuse_as_well(
     with pytest.raises(NotImplementedHere) as raised:
         call(operation, **parameters)
     assert named in raised.value.message
-    assert "docs/emulator.md" in raised.value.message
+    assert "docs/operations.md" in raised.value.message
 
 
 @pytest.mark.parametrize(
@@ -467,3 +469,53 @@ def test_a_container_that_does_not_answer(endpoint: SimpleNamespace) -> None:
     with pytest.raises(ModelError) as raised:
         RUNTIME_OPERATIONS["InvokeEndpoint"](endpoint.context, {"EndpointName": "e", "Body": b"x"})  # no attributes
     assert raised.value.original_status == 0
+
+
+def test_a_status_thins_the_pages_of_training_jobs_out(call: Callable[..., Any], job_request: Request) -> None:
+    """With MaxResults, as AWS's note on ListTrainingJobs says: pages may be empty, and the next ones not."""
+    clock = call.made.clock  # type: ignore[attr-defined]
+    for number in range(4):
+        clock.advance(1)
+        call("CreateTrainingJob", **job_request(f"job-{number}"))
+    call("StopTrainingJob", TrainingJobName="job-3")
+    made = call.made  # type: ignore[attr-defined]
+    made.poll(lambda: made.store.get(Kind.TRAINING_JOB, "job-3").status == "Stopped", "the job's end")
+    request = {"StatusEquals": "Stopped", "MaxResults": 2, "SortOrder": "Ascending"}
+    first = call("ListTrainingJobs", **request)
+    assert first["TrainingJobSummaries"] == []
+    second = call("ListTrainingJobs", **request, NextToken=first["NextToken"])
+    assert [job["TrainingJobName"] for job in second["TrainingJobSummaries"]] == ["job-3"]
+    assert "NextToken" not in second
+    alone = call("ListTrainingJobs", StatusEquals="Stopped")
+    assert [job["TrainingJobName"] for job in alone["TrainingJobSummaries"]] == ["job-3"]
+
+
+def test_a_token_outlives_the_emulator(tmp_path: Path) -> None:
+    """Its key is kept, for nobody else to read; a broken file is no reason not to start."""
+    token = Tokens.kept(tmp_path / "key").write("request", ("a", "b"))
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert Tokens.kept(tmp_path / "key").read("request", token) == ("a", "b")
+    (tmp_path / "key").write_bytes(b"")
+    with pytest.raises(ValidationError, match="Invalid NextToken"):
+        Tokens.kept(tmp_path / "key").read("request", token)
+
+
+@pytest.mark.parametrize("kind", ["training-job", "model", "endpoint-config", "endpoint"])
+def test_each_resource_has_an_arn_that_takes_tags(call: Callable[..., Any], job_request: Request, kind: str) -> None:
+    """In AWS's form, its name in lower case; tags of the request are there at once."""
+    tags = {"Tags": [{"Key": "k", "Value": "v"}]}
+    call("CreateModel", ModelName="model", PrimaryContainer=container())
+    call("CreateEndpointConfig", **config())
+    arn = {
+        "training-job": lambda: call("CreateTrainingJob", **job_request("It", **tags)),
+        "model": lambda: call("CreateModel", ModelName="It", PrimaryContainer=container(), **tags),
+        "endpoint-config": lambda: call("CreateEndpointConfig", **{**config(), "EndpointConfigName": "It", **tags}),
+        "endpoint": lambda: call("CreateEndpoint", EndpointName="It", EndpointConfigName="config", **tags),
+    }[kind]().popitem()[1]
+    assert arn == f"{ARN}:{kind}/it"
+    assert call("ListTags", ResourceArn=arn, MaxResults=50) == tags
+    call("AddTags", ResourceArn=arn, Tags=[{"Key": f"k{n}", "Value": ""} for n in range(49)])
+    with pytest.raises(ResourceLimitExceeded):
+        call("AddTags", ResourceArn=arn, Tags=[{"Key": "one more", "Value": ""}])
+    call("AddTags", ResourceArn=arn, Tags=[{"Key": "k", "Value": "changed"}])
+    assert {"Key": "k", "Value": "changed"} in call("ListTags", ResourceArn=arn)["Tags"]

@@ -38,6 +38,17 @@ def shape_of(kind: str) -> Shape:
         ("integer", "1", "STRING_VALUE can not be converted to an Integer"),
         ("integer", 1.5, "NUMBER_VALUE can not be converted to an Integer"),
         ("integer", 2**31, "NUMBER_VALUE can not be converted to an Integer"),
+        ("integer", 10**400, "NUMBER_VALUE can not be converted to an Integer"),
+        ("float", 10**400, "NUMBER_VALUE can not be converted to a Float"),
+        ("timestamp", 10**400, "NUMBER_VALUE can not be converted to a Timestamp"),
+        ("timestamp", "Jan", "'Jan' can not be converted to a Timestamp"),
+        (
+            "timestamp",
+            "24:002020000000000000000000000000000000",
+            "'24:002020000000000000000000000000000000' can not be converted to a Timestamp",
+        ),
+        ("timestamp", "nan", "'nan' can not be converted to a Timestamp"),
+        ("timestamp", "2020-01-01T00:00:00 W", "'2020-01-01T00:00:00 W' can not be converted to a Timestamp"),
         ("integer", True, "TRUE_VALUE can not be converted to an Integer"),
         ("boolean", "true", "STRING_VALUE can not be converted to a Boolean"),
         ("timestamp", "yesterday-ish", "'yesterday-ish' can not be converted to a Timestamp"),
@@ -57,7 +68,7 @@ def test_wrong_types_are_refused_in_awss_words(kind: str, value: Any, said: str)
     assert caught.value.message == said
 
 
-@pytest.mark.parametrize("text", [b"{", b"", b'{"a": NaN}', b"\xff", b"[" * 100_000, b"9" * 5000])
+@pytest.mark.parametrize("text", [b"{", b"", b'{"a": NaN}', b"\xff", b"[" * 100_000, b"9" * 5000, b'{"a": "\\ud800"}'])
 def test_text_that_is_not_json_is_refused(text: bytes) -> None:
     """No text brings the parser down."""
     with pytest.raises(SerializationError, match="not valid JSON"):
@@ -73,7 +84,17 @@ def test_times_are_read_as_utc() -> None:
     """Epoch seconds and ISO 8601 give the same aware datetime."""
     moment = datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert values.decode_timestamp(moment.timestamp()) == moment
-    assert values.decode_timestamp("2020-01-02T04:04:05+01:00") == moment
+    for text in (
+        "2020-01-02T04:04:05+01:00",
+        "2020-01-02T03:04:05Z",
+        "2020-01-02T03:04:05.000Z",
+        "2020-01-02 03:04:05",
+        "Thu, 02 Jan 2020 03:04:05 GMT",
+        "1577934245",
+        "1577934245.0",
+        "1.577934245E9",
+    ):
+        assert values.decode_timestamp(text) == moment
 
 
 def test_times_are_written_to_the_millisecond() -> None:
