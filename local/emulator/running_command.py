@@ -13,7 +13,7 @@ from emulator.instance import InstanceFile
 from emulator.settings import Settings
 from emulator.shell import lines
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0  # jobs, endpoints, requests, the S3 objects that are not on disk yet: each has its share
 HINT = "No emulator runs. Start it: python -m emulator up"
 
 

@@ -23,4 +23,5 @@ class Settings:
     docker_url: str = ""  # where the Docker daemon answers; empty: at Docker's own place
     limits: bool = False  # hold containers to the vCPUs and memory of their instance types
     record: Path | None = None  # where requests are recorded
+    private: bool = False  # nothing outlives it
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours
