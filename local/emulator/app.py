@@ -16,8 +16,8 @@ from emulator import operations
 from emulator.account import Account
 from emulator.backend import Backend, NamedEndpoint, OwnLocalStack, load_keeper
 from emulator.clock import SystemClock
-from emulator.engine.choice import Parts, choose, end_leftovers
-from emulator.engine.docker_daemon import DockerUnavailable
+from emulator.engine.choice import Parts, ask, choose, end_leftovers
+from emulator.engine.docker_daemon import Daemon, DockerUnavailable
 from emulator.engine.port import Engine
 from emulator.engine.processes import ProcessesLeft
 from emulator.environments import EnvironmentFailed, Environments
@@ -94,9 +94,12 @@ class Emulator:
             started.callback(store.close)
             # After the servers have stopped: what they have acknowledged is to be there at the next start.
             started.callback(self._backend.save, SNAPSHOT_SECONDS)
-            engine, reason = choose(settings.engine, self._parts())
+            docker = ask(settings.docker_url)
+            if isinstance(docker, Daemon):
+                started.callback(docker.client.close)
+            engine, reason = choose(settings.engine, self._parts(), docker)
             self._engine = engine
-            for name in end_leftovers(settings.processes_dir, settings.docker_url):
+            for name in end_leftovers(settings.processes_dir, docker):
                 self._report(f"ended what an emulator that was killed had left running: {name}")
             work_dir = settings.state_dir / "work"
             shutil.rmtree(work_dir, ignore_errors=True)
@@ -189,7 +192,6 @@ class Emulator:
             source_root=settings.source_root,
             cache_dir=settings.cache_dir,
             report=self._report,
-            docker_url=settings.docker_url,
             limits=settings.limits,
         )
 

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import threading
 import time
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-import requests
 from botocore.config import Config
 from localstack_client.session import Session
 
@@ -153,12 +154,14 @@ class LocalStack:
             self._interrupted.wait(POLL_SECONDS)
 
     def _healthy(self) -> bool:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy
-            try:
-                return bool(session.get(f"{self.base_url}/_localstack/health", timeout=5).ok)
-            except requests.RequestException:
-                return False
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=5)
+        try:
+            connection.request("GET", "/_localstack/health")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def _clear(self) -> None:
         shutil.rmtree(self._folders, ignore_errors=True)

@@ -60,11 +60,11 @@ def down(instance: InstanceFile, settings: Settings) -> int:
 
 def _end_leftovers(settings: Settings) -> int:
     """What emulators that were killed left running; that of private ones that live is theirs."""
-    from emulator.engine.choice import end_leftovers
+    from emulator.engine.choice import ask, end_leftovers
     from emulator.engine.processes import ProcessesLeft
 
     try:
-        ended = end_leftovers(settings.processes_dir, settings.docker_url)
+        ended = end_leftovers(settings.processes_dir, ask(settings.docker_url))
     except (ProcessesLeft, OSError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
