@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 from os import getpid
 from threading import Event, Thread
-from typing import Any
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from emulator import operations
 from emulator.account import Account
+from emulator.backend import Backend, NamedEndpoint, OwnLocalStack, load_keeper
 from emulator.clock import SystemClock
-from emulator.engine.choice import Parts, choose, end_leftovers
-from emulator.engine.docker_daemon import DockerUnavailable
+from emulator.engine.choice import Parts, ask, choose, end_leftovers
+from emulator.engine.docker_daemon import Daemon, DockerUnavailable
 from emulator.engine.port import Engine
 from emulator.engine.processes import ProcessesLeft
 from emulator.environments import EnvironmentFailed, Environments
@@ -52,10 +48,8 @@ HOST = "127.0.0.1"
 CONTAINERS_NAME_OF_HOST = "host.docker.internal"
 # Each part's share of the time that a stop may take.
 TRAINING_SECONDS, SERVING_SECONDS, REQUEST_SECONDS, LOG_SECONDS = 8.0, 8.0, 2.0, 3.0
+SNAPSHOT_SECONDS = 20.0  # objects of many gigabytes may just have been written
 WATCH_SECONDS = 0.5  # between two looks at LocalStack's process
-
-# The emulator's own clients, whatever the user's settings and proxies are.
-_CLIENTS = Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}, connect_timeout=5)
 
 
 class PortTaken(Exception):
@@ -85,7 +79,7 @@ class Emulator:
         self._report = report
         self._environments = Environments(settings.cache_dir, report)
         self._started = ExitStack()
-        self._localstack: LocalStack | None = None  # with --s3-endpoint there is none of ours
+        self._backend = self._make_backend()
         self._engine: Engine | None = None
 
     def start(self) -> Instance:
@@ -95,13 +89,18 @@ class Emulator:
         clock, account = SystemClock(), Account(settings.region)
         with ThreadPoolExecutor(1) as background:
             # LocalStack takes the longest; all that does not need it is made meanwhile.
-            localstack = background.submit(self._start_localstack)
+            backend = background.submit(self._backend.start)
 
             store = SQLiteStore(settings.state_dir / "store.db")
             started.callback(store.close)
-            engine, reason = choose(settings.engine, self._parts())
+            # After the servers have stopped: what they have acknowledged is to be there at the next start.
+            started.callback(self._backend.save, SNAPSHOT_SECONDS)
+            docker = ask(settings.docker_url)
+            if isinstance(docker, Daemon):
+                started.callback(docker.client.close)
+            engine, reason = choose(settings.engine, self._parts(), docker)
             self._engine = engine
-            for name in end_leftovers(settings.processes_dir, settings.docker_url):
+            for name in end_leftovers(settings.processes_dir, docker):
                 self._report(f"ended what an emulator that was killed had left running: {name}")
             work_dir = settings.state_dir / "work"
             shutil.rmtree(work_dir, ignore_errors=True)
@@ -121,11 +120,11 @@ class Emulator:
             container_environment = {**environment, "AWS_ENDPOINT_URL": container_url}
             for name in ("sagemaker", "sagemaker-runtime"):
                 service_model(name)
-            services_url, client = localstack.result()
+            backend.result()
 
-        logs = CloudWatchLogs(lambda: client("logs"), clock, self._report)
+        logs = CloudWatchLogs(lambda: self._backend.client("logs"), clock, self._report)
         started.callback(logs.close, LOG_SECONDS)
-        storage = S3Storage(client("s3"))
+        storage = S3Storage(self._backend.client("s3"))
         services = Services(store, engine, storage, logs, clock, account, work_dir, container_environment)
         containers = ContainerClient()
         training_jobs, endpoints = TrainingJobs(services, settings.jobs), Endpoints(services, containers)
@@ -139,7 +138,7 @@ class Emulator:
             Gateway,
             Api("sagemaker", operations.bind(operations.OPERATIONS, context)),
             Api("sagemaker-runtime", operations.bind(operations.RUNTIME_OPERATIONS, context)),
-            Proxy(services_url),
+            Proxy(self._backend.url, self._backend.wait, self._backend.note),
             credentials,
             Recorder(settings.record) if settings.record else None,
             services=None if settings.s3_endpoint else SERVICES,
@@ -156,7 +155,6 @@ class Emulator:
         server.start()
         if for_containers is not server:
             for_containers.start()
-        Thread(target=_load_services, args=(client,), name="load services", daemon=True).start()
         return Instance(
             pid=getpid(),
             environment=environment,
@@ -175,13 +173,13 @@ class Emulator:
         )
 
     def check(self) -> None:
-        """Raise LocalStackFailed when LocalStack has ended: objects and log lines are lost, there is no going on."""
-        if self._localstack is not None:
-            self._localstack.check()
+        """Mend what has ended by itself. Raises LocalStackFailed, EnvironmentFailed when there is no going on."""
+        self._backend.check()
 
     def interrupt(self) -> None:
         """Give up what is being built, so that neither a start nor a stop waits for it. From any thread."""
         self._environments.stop()
+        self._backend.interrupt()
         if self._engine is not None:
             self._engine.stop()
 
@@ -199,18 +197,14 @@ class Emulator:
             source_root=settings.source_root,
             cache_dir=settings.cache_dir,
             report=self._report,
-            docker_url=settings.docker_url,
             limits=settings.limits,
         )
 
-    def _start_localstack(self) -> tuple[str, Callable[[str], Any]]:
-        """Where S3, STS, IAM, KMS and Logs are, and what makes a client that goes straight to one of them."""
+    def _make_backend(self) -> Backend:
+        """Where S3, STS, IAM, KMS and Logs are."""
         settings = self._settings
-        options = {"region_name": settings.region, "config": _CLIENTS}
         if settings.s3_endpoint:
-            url = settings.s3_endpoint.rstrip("/")
-            session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106 - LocalStack checks none
-            return url, partial(_client_at, session, url, options)
+            return NamedEndpoint(settings.s3_endpoint, settings.region)
         localstack = LocalStack(
             self._environments,
             settings.source_root / "local" / "localstack" / "requirements.txt",
@@ -218,8 +212,10 @@ class Emulator:
             settings.processes_dir,
         )
         self._started.callback(localstack.stop)
-        self._localstack = localstack
-        return localstack.start(), partial(localstack.client, **options)
+        keeper = None
+        if not settings.private:
+            keeper = partial(load_keeper, settings.state_dir / "s3", settings.region, self._report)
+        return OwnLocalStack(localstack, settings.region, self._report, keeper)
 
 
 def serve(settings: Settings, stop: Event, ready: Callable[[Instance], None], report: Report) -> int:
@@ -247,8 +243,8 @@ def _watch(emulator: Emulator, stop: Event, report: Report) -> int:
     while not stop.wait(WATCH_SECONDS):
         try:
             emulator.check()
-        except LocalStackFailed as error:
-            report(f"The emulator ends, since its S3 objects and log lines are lost: {error}")
+        except (LocalStackFailed, EnvironmentFailed) as error:
+            report(f"The emulator ends, since there is no S3 any more: {error}")
             return 1
     return 0
 
@@ -268,14 +264,3 @@ def _environment(url: str, credentials: Credentials, region: str) -> dict[str, s
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
-
-
-def _load_services(client: Callable[[str], Any]) -> None:
-    """LocalStack loads a service at its first request, which takes up to a second: have that done before it matters."""
-    for service, operation in (("s3", "list_buckets"), ("logs", "describe_log_groups"), ("kms", "list_keys")):
-        with suppress(BotoCoreError, ClientError):  # whoever needs it will be told
-            getattr(client(service), operation)()
-
-
-def _client_at(session: Any, url: str, options: Mapping[str, Any], service: str) -> Any:
-    return session.client(service, endpoint_url=url, **options)

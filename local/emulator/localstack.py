@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
+import threading
 import time
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-import requests
 from botocore.config import Config
 from localstack_client.session import Session
 
@@ -22,6 +25,7 @@ SERVICES = ("s3", "sts", "iam", "kms", "logs")
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LAST_LINES = 15  # of its log, in an error
+LONGEST_LOG = 10_000_000  # bytes
 
 
 class LocalStackFailed(Exception):
@@ -43,6 +47,7 @@ class LocalStack:
         self._processes = Processes(processes_dir)
         self._program: Program | None = None
         self._port = 0
+        self._interrupted = threading.Event()
         self.log = data_dir / "localstack.log"
 
     @property
@@ -52,13 +57,26 @@ class LocalStack:
 
     def start(self) -> str:
         """Start it and return its base URL when it is ready. Raises LocalStackFailed, EnvironmentFailed."""
+        return self._start(free_port())
+
+    def interrupt(self) -> None:
+        """Let a start that goes on fail soon. From any thread."""
+        self._interrupted.set()
+
+    def restart(self) -> str:
+        """Start it again, empty, on the port that it had. Raises what `start` raises."""
+        self.stop()
+        return self._start(self._port)
+
+    def _start(self, port: int) -> str:
         python = self._environments.python("localstack", self._requirements)
         self._clear()
         self._folder = self._folders / secrets.token_hex(4)
         for name in ("home", "tmp"):
             (self._folder / name).mkdir(parents=True)
-        self._port = free_port()
-        with self.log.open("wb") as log:
+        self._port = port
+        self.log.unlink(missing_ok=True)
+        with self.log.open("ab") as log:  # appends, so that it can be cut while it is written to
             self._program = self._processes.start(
                 "localstack",
                 [str(python), str(self._requirements.with_name("serve.py")), str(self._folder)],
@@ -74,11 +92,18 @@ class LocalStack:
         """Whether it answers."""
         return self._program is not None and self._program.popen.poll() is None and self._healthy()
 
+    def ended(self) -> bool:
+        """Whether it was started and has ended by itself."""
+        program = self._program
+        return program is not None and program.popen.poll() is not None
+
     def check(self) -> None:
-        """Raise LocalStackFailed when it was started and has ended by itself; costs nothing."""
+        """Raise LocalStackFailed when it was started and has ended by itself; keeps its log short. Costs nothing."""
         code = self._program.popen.poll() if self._program else None
         if code is not None:
             raise LocalStackFailed(f"LocalStack ended by itself, with code {code}; its log: {self.log}")
+        if self.log.stat().st_size > LONGEST_LOG:
+            os.truncate(self.log, 0)
 
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client that talks to it directly."""
@@ -109,6 +134,7 @@ class LocalStack:
             "CONFIG_DIR": str(self._folder / "home"),  # else ~/.localstack, whose settings would count
             "HOME": str(self._folder / "home"),
             "TMPDIR": str(self._folder / "tmp"),
+            "LS_LOG": "warning",  # not a line a request
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -117,20 +143,25 @@ class LocalStack:
         deadline = time.monotonic() + READY_SECONDS
         while not self._healthy():
             code = self._program.popen.poll()
+            if self._interrupted.is_set():
+                self.stop()
+                raise LocalStackFailed("LocalStack was stopped before it was ready")
             if code is not None or time.monotonic() > deadline:
                 self.stop()
                 how = f"was not ready after {READY_SECONDS:.0f} s" if code is None else f"ended with code {code}"
                 lines = self.log.read_text("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
                 raise LocalStackFailed("\n".join([f"LocalStack {how}. The end of its log, {self.log}:", *lines]))
-            time.sleep(POLL_SECONDS)
+            self._interrupted.wait(POLL_SECONDS)
 
     def _healthy(self) -> bool:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy
-            try:
-                return bool(session.get(f"{self.base_url}/_localstack/health", timeout=5).ok)
-            except requests.RequestException:
-                return False
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=5)
+        try:
+            connection.request("GET", "/_localstack/health")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def _clear(self) -> None:
         shutil.rmtree(self._folders, ignore_errors=True)

@@ -108,6 +108,14 @@ class CloudWatchLogs:
                         self._changed.notify_all()
 
     def _send(self, client: Any, stream: _Stream, events: list[dict[str, Any]]) -> None:
+        try:
+            self._put(client, stream, events)
+        except client.exceptions.ResourceNotFoundException:
+            # Deleted by its user, or gone with a LocalStack that has been started again.
+            stream.exists = False
+            self._put(client, stream, events)
+
+    def _put(self, client: Any, stream: _Stream, events: list[dict[str, Any]]) -> None:
         if not stream.exists:
             with suppress(client.exceptions.ResourceAlreadyExistsException):
                 client.create_log_group(logGroupName=stream.group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlsplit
 
 from emulator.errors import ApiError
@@ -42,7 +42,15 @@ class ServiceUnavailable(ApiError):
 class Proxy:
     """To one LocalStack. A connection a request: on loopback that costs 0.1 ms, and there is no stale one to retry."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        wait: Callable[[], None] | None = None,
+        note: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """`wait` returns when requests may be sent; `note` is told method and target of those to S3, when done."""
+        self._wait = wait
+        self._note = note
         parts = urlsplit(base_url)
         self._base_url = base_url
         self._host = parts.hostname or "127.0.0.1"
@@ -50,6 +58,16 @@ class Proxy:
 
     def handle(self, request: Request, service: str | None = None) -> Response:
         """What LocalStack answers; 503 in the client's protocol when it does not."""
+        if self._wait is not None:
+            self._wait()
+        try:
+            return self._handle(request, service)
+        finally:
+            # Whatever was answered: one that did not answer may have done it all the same.
+            if self._note is not None and service == "s3":
+                self._note(request.method, request.target)
+
+    def _handle(self, request: Request, service: str | None) -> Response:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=_SECONDS, blocksize=_BLOCK)
         try:
             self._send(connection, request)

@@ -13,7 +13,7 @@ from emulator.instance import InstanceFile
 from emulator.settings import Settings
 from emulator.shell import lines
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0  # jobs, endpoints, requests, the S3 objects that are not on disk yet: each has its share
 HINT = "No emulator runs. Start it: python -m emulator up"
 
 
@@ -60,11 +60,11 @@ def down(instance: InstanceFile, settings: Settings) -> int:
 
 def _end_leftovers(settings: Settings) -> int:
     """What emulators that were killed left running; that of private ones that live is theirs."""
-    from emulator.engine.choice import end_leftovers
+    from emulator.engine.choice import ask, end_leftovers
     from emulator.engine.processes import ProcessesLeft
 
     try:
-        ended = end_leftovers(settings.processes_dir, settings.docker_url)
+        ended = end_leftovers(settings.processes_dir, ask(settings.docker_url))
     except (ProcessesLeft, OSError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED

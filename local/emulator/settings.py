@@ -24,5 +24,6 @@ class Settings:
     limits: bool = False  # hold containers to the vCPUs and memory of their instance types
     jobs: int = 2  # training jobs that run at once; the others wait
     record: Path | None = None  # where requests are recorded
+    private: bool = False  # nothing outlives it
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours
     hold_seconds: float = 5.0  # the longest that a Describe of something in transition is held back; 0: not at all

@@ -72,7 +72,7 @@ def foreground(options: argparse.Namespace, settings: Settings, instance: Instan
             instance.withdraw()
     threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
     with private_folder(f"{APP}-private-") as state:
-        return _serve(replace(settings, state_dir=state.absolute()), stop, None)
+        return _serve(replace(settings, state_dir=state.absolute(), private=True), stop, None)
 
 
 def with_options(settings: Settings, options: argparse.Namespace) -> Settings:

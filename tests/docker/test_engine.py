@@ -122,7 +122,7 @@ def test_leftovers_of_a_killed_emulator_are_removed(
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path), str(IMAGE_FOLDER), name], timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert docker_daemon.client.containers.list(filters={"label": f"{WORK}={name}"})
-    assert name in end_leftovers(tmp_path / "processes", os.environ.get("DOCKER_HOST", ""))
+    assert name in end_leftovers(tmp_path / "processes", docker_daemon)
     assert not docker_daemon.client.containers.list(all=True, filters={"label": f"{WORK}={name}"})
     assert not docker_daemon.client.networks.list(filters={"label": f"{WORK}={name}"})
     assert living.alive()

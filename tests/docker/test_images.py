@@ -19,7 +19,7 @@ from emulated import IMAGE, SERVING_IMAGE
 from filelock import FileLock
 from rehearsal import ROOT, poll, processes_of
 
-from emulator.engine.choice import Parts, choose
+from emulator.engine.choice import Parts, ask, choose
 from emulator.engine.docker_base import SYSTEM_PATH, Base
 from emulator.engine.docker_build import Builder, BuildFailed
 from emulator.engine.docker_images import Images
@@ -128,11 +128,10 @@ def test_a_first_start_says_what_it_will_cost(docker_daemon: Any, tmp_path: Path
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     catalogue = Catalogue(tmp_path / "images.toml", (ImageDefinition("never-built", ("*",), tmp_path),))
     environments: Any = None  # of the other engine
-    url = os.environ.get("DOCKER_HOST", "")
-    parts = Parts(catalogue, environments, tmp_path, tmp_path, tmp_path, print, url)
+    parts = Parts(catalogue, environments, tmp_path, tmp_path, tmp_path, print)
     for name in ("auto", "docker"):
         engine: Any
-        engine, why = choose(name, parts)
+        engine, why = choose(name, parts, ask(os.environ.get("DOCKER_HOST", "")))
         engine.close()
         assert f"not built yet, which takes minutes when they are first needed: {tmp_path.name}" in why
         assert ("REHEARSAL_ENGINE=venv" in why) == (name == "auto")

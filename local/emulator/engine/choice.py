@@ -34,24 +34,32 @@ class Parts:
     source_root: Path
     cache_dir: Path
     report: Callable[[str], None]
-    docker_url: str = ""  # empty: Docker's own place
     limits: bool = False  # hold containers to what their instance types have (docker)
 
 
-def choose(name: str, parts: Parts) -> tuple[Engine, str]:
-    """The engine, and the reason for people to read. Raises EngineUnknown, DockerUnavailable when docker is named."""
+def ask(docker_url: str = "") -> Daemon | DockerUnavailable:
+    """The daemon, or why there is none: for `choose` and `end_leftovers`, so that a start asks only once."""
+    try:
+        return connect(docker_url)
+    except DockerUnavailable as error:
+        return error
+
+
+def choose(name: str, parts: Parts, docker: Daemon | DockerUnavailable) -> tuple[Engine, str]:
+    """The engine, and the reason for people to read; `docker` is what `ask` has given, which a Docker engine keeps.
+
+    Raises EngineUnknown, DockerUnavailable when docker is named.
+    """
     if name not in CHOICES:
         raise EngineUnknown(f"There is no engine {name!r}. Choose one of: {', '.join(CHOICES)}.")
     if name == "venv":
         return _venv(parts), "it was asked for"
-    try:
-        daemon = connect(parts.docker_url)
-    except DockerUnavailable as error:
+    if isinstance(docker, DockerUnavailable):
         if name == "docker":
-            raise DockerUnavailable(f"engine docker: {error}. Start Docker, or use the engine venv.") from error
-        return _venv(parts), f"auto: {error}"
-    engine = docker_engine(daemon, parts)
-    why = "it was asked for" if name == "docker" else f"auto: {daemon.description}"
+            raise DockerUnavailable(f"engine docker: {docker}. Start Docker, or use the engine venv.") from docker
+        return _venv(parts), f"auto: {docker}"
+    engine = docker_engine(docker, parts)
+    why = "it was asked for" if name == "docker" else f"auto: {docker.description}"
     missing = engine.missing_images()
     if missing:
         why += f"; not built yet, which takes minutes when they are first needed: {', '.join(missing)}"
@@ -59,24 +67,19 @@ def choose(name: str, parts: Parts) -> tuple[Engine, str]:
     return engine, why
 
 
-def end_leftovers(processes_dir: Path, docker_url: str = "") -> list[str]:
+def end_leftovers(processes_dir: Path, docker: Daemon | DockerUnavailable) -> list[str]:
     """End what emulators that were killed left running, in whichever engine; the names of the works that still ran.
 
     What a daemon that makes trouble keeps is left for the next time. Raises ProcessesLeft, OSError.
     """
     ended = Processes(processes_dir).remove_leftovers()
-    try:
-        daemon = connect(docker_url)
-    except DockerUnavailable:
+    if isinstance(docker, DockerUnavailable):
         return ended  # there is nothing to see
     from emulator.engine import docker_leftovers
     from emulator.engine.docker_errors import ERRORS
 
-    try:
-        with suppress(*ERRORS):
-            ended += docker_leftovers.remove(daemon.client)
-    finally:
-        daemon.client.close()
+    with suppress(*ERRORS):
+        ended += docker_leftovers.remove(docker.client)
     return sorted(ended)
 
 

@@ -15,10 +15,14 @@ class FakeTaken(Exception):
     """Already there."""
 
 
+class FakeMissing(Exception):
+    """Not there."""
+
+
 class FakeLogsService:
     """Takes log events as CloudWatch Logs does, within its limits."""
 
-    exceptions = SimpleNamespace(ResourceAlreadyExistsException=FakeTaken)
+    exceptions = SimpleNamespace(ResourceAlreadyExistsException=FakeTaken, ResourceNotFoundException=FakeMissing)
 
     def __init__(self) -> None:
         self.groups: list[str] = []
@@ -44,6 +48,8 @@ class FakeLogsService:
 
     def put_log_events(self, *, logGroupName: str, logStreamName: str, logEvents: list[dict[str, Any]]) -> None:
         """Refuse what CloudWatch Logs would refuse."""
+        if f"{logGroupName}:{logStreamName}" not in self.streams:
+            raise FakeMissing
         assert 0 < len(logEvents) <= MAX_EVENTS
         assert sum(len(e["message"].encode()) + 26 for e in logEvents) <= MAX_BATCH_BYTES
         assert all(0 < len(e["message"].encode()) <= MAX_LINE_BYTES for e in logEvents)
@@ -154,3 +160,16 @@ def test_a_client_that_cannot_be_made_is_reported(make: Callable[[], Any], repor
     stream.flush(5)
     logs.close(5)
     assert len(reports) == 1
+
+
+def test_a_stream_that_went_away_is_made_again(logs: CloudWatchLogs, service: FakeLogsService) -> None:
+    """With a LocalStack that was started again groups and streams are gone; the next line does not go with them."""
+    stream = logs.open("group", "stream")
+    stream.write("before")
+    stream.flush(10)
+    service.groups.clear()
+    service.streams.clear()
+    stream.write("after")
+    stream.flush(10)
+    assert [event["message"] for event in service.events] == ["before", "after"]
+    assert service.streams == ["group:stream"]
