@@ -111,4 +111,5 @@ _BY_OPERATION: dict[str, Callable[[Parameters, Callable[..., Any]], None]] = {
     "CreateModel": _model,
     "CreateEndpointConfig": _endpoint_config,
     "Search": _search,
+    "DeleteTrainingJob": lambda made, draw: made.update(TrainingJobName=draw(st.sampled_from(["ended", "job-0"]))),
 }
