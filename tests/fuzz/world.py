@@ -142,6 +142,7 @@ class World:
         """The model, configuration, endpoint in service and running job that requests may name."""
         for operation, parameters in _BASE.items():
             self.call(operation, parameters)
+        self.call("CreateEndpointConfig", {**_BASE["CreateEndpointConfig"], "EndpointConfigName": "other"})
         ending = {**_BASE["CreateTrainingJob"]["AlgorithmSpecification"], "TrainingImage": IMAGE}
         ended = {"TrainingJobName": "ended", "AlgorithmSpecification": ending}
         self.call("CreateTrainingJob", {**_BASE["CreateTrainingJob"], **ended})
