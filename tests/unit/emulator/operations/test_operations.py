@@ -471,6 +471,24 @@ def test_a_container_that_does_not_answer(endpoint: SimpleNamespace) -> None:
     assert raised.value.original_status == 0
 
 
+def test_more_instances_than_there_are(call: Callable[..., Any], job_request: Request) -> None:
+    """A job or an endpoint of millions is refused as by AWS's quotas, before anything is made of it."""
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2**31 - 1, "VolumeSizeInGB": 1}
+    with pytest.raises(ResourceLimitExceeded, match=r"'ml\.m5\.large for training job usage' is 100 Instances, with"):
+        call("CreateTrainingJob", **job_request(ResourceConfig=resources))
+    assert call("ListTrainingJobs")["TrainingJobSummaries"] == []
+    call("CreateModel", ModelName="model", PrimaryContainer=container())
+    variants = [{**config()["ProductionVariants"][0], "VariantName": name} for name in "AB"]
+    for variant in variants:
+        variant["InitialInstanceCount"] = 60
+    call("CreateEndpointConfig", EndpointConfigName="config", ProductionVariants=variants)
+    with pytest.raises(
+        ResourceLimitExceeded, match=r"for endpoint usage' is 100 Instances.* request delta of 120 Inst"
+    ):
+        call("CreateEndpoint", EndpointName="e", EndpointConfigName="config")
+    assert call("ListEndpoints")["Endpoints"] == []
+
+
 def test_a_status_thins_the_pages_of_training_jobs_out(call: Callable[..., Any], job_request: Request) -> None:
     """With MaxResults, as AWS's note on ListTrainingJobs says: pages may be empty, and the next ones not."""
     clock = call.made.clock  # type: ignore[attr-defined]
