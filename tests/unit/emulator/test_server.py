@@ -18,9 +18,9 @@ from emulator.server import Server
 
 
 @contextmanager
-def serving(handler: Callable[[Request], Response], *, threads: int = 8) -> Iterator[Server]:
+def serving(handler: Callable[[Request], Response], *, connections: int = 64) -> Iterator[Server]:
     """A started server that is stopped in the end."""
-    server = Server(handler, threads=threads)
+    server = Server(handler, connections=connections)
     server.start()
     try:
         yield server
@@ -136,7 +136,7 @@ def test_answers_with_and_without_a_body_keep_the_connection(
 def test_answers_that_cannot_have_a_body(response: Response, caplog: pytest.LogCaptureFixture) -> None:
     """They end with their headers, and without a complaint."""
     with serving(lambda _: response) as server:
-        answer = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        answer = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b"\r\n\r\n")
     assert b"Content-Length" not in answer
     assert caplog.text == ""
@@ -219,7 +219,7 @@ def test_stop_lets_running_requests_end() -> None:
         go.wait(30)
         return Response(200, {}, b"done")
 
-    server = Server(handle, threads=2)
+    server = Server(handle)
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.request("GET", "/")
@@ -251,7 +251,7 @@ def test_stop_is_bounded() -> None:
             go.wait(60)
         return Response(200)
 
-    server = Server(handle, threads=4)
+    server = Server(handle)
     server.start()
     idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     idle.request("GET", "/")
