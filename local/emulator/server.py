@@ -53,9 +53,10 @@ class Server:
     def stop(self, grace_seconds: float = 5.0) -> None:
         """Accept no more, give running requests `grace_seconds` to end, and close all connections. Idempotent."""
         with self._stop_once:
+            if self._stopping:
+                return
             self._stopping = True
-            with suppress(OSError):
-                self._waker.send(b"x")
+            self._waker.send(b"x")
             if self._thread.is_alive():
                 self._thread.join()
             self._listener.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emulator.errors import ModelError, ValidationError
-from emulator.lifecycle.health import NoAnswer
+from emulator.lifecycle.health import Call, NoAnswer
 from emulator.lifecycle.target import NoneHealthy, Target
 from emulator.operations.context import Answer, Context, Parameters
 from emulator.operations.support import Supported
@@ -39,7 +39,7 @@ def invoke_endpoint(context: Context, parameters: Parameters) -> Answer:
     headers = {header: parameters[key] for key, header in _HEADERS.items() if key in parameters}
     try:
         with target:
-            answer = context.containers.invoke(target.address, parameters.get("Body", b""), headers)
+            answer = context.containers.invoke(target.address, Call(parameters.get("Body", b""), headers))
     except NoAnswer as error:
         raise _model_error(context, target, 0, str(error)) from None
     if not 200 <= answer.status < 300:
