@@ -6,6 +6,7 @@ https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from datetime import datetime
 from typing import Any
@@ -32,10 +33,10 @@ def find_operation(model: ServiceModel, request: Request) -> OperationModel:
 
 def _labels(operation: OperationModel, request: Request) -> dict[str, str] | None:
     """The decoded path labels (`{EndpointName}`, greedy `{Key+}`), or None if the path is another one."""
-    template, _, fixed_query = operation.http["requestUri"].partition("?")
-    if not set(parse_qsl(fixed_query, keep_blank_values=True)) <= set(request.query):
+    wanted, fixed_query = _template(operation.http["requestUri"])
+    if fixed_query and not fixed_query <= set(request.query):
         return None
-    wanted, given = template.split("/"), request.path.split("/")
+    given = request.path.split("/")
     labels: dict[str, str] = {}
     for index, segment in enumerate(wanted):
         if segment.endswith("+}"):
@@ -50,6 +51,13 @@ def _labels(operation: OperationModel, request: Request) -> dict[str, str] | Non
         elif segment != given[index]:
             return None
     return labels if len(given) == len(wanted) and all(labels.values()) else None
+
+
+@functools.cache
+def _template(request_uri: str) -> tuple[list[str], frozenset[tuple[str, str]]]:
+    """The segments of the path, and the query that must be there."""
+    template, _, fixed_query = request_uri.partition("?")
+    return template.split("/"), frozenset(parse_qsl(fixed_query, keep_blank_values=True))
 
 
 def parse(operation: OperationModel, request: Request) -> dict[str, Any]:
