@@ -66,7 +66,12 @@ class Connection:
         head = "\r\n".join([*lines, "\r\n"]).encode("latin-1", "replace")
         self._socket.settimeout(_left(deadline))
         try:
-            self._socket.sendall(head + body)
+            if len(body) <= _BLOCK:
+                self._socket.sendall(head + body)
+            else:  # not copied
+                self._socket.sendall(head)
+                self._socket.settimeout(_left(deadline))
+                self._socket.sendall(body)
         except TimeoutError:
             raise TooSlow from None
         except OSError as error:
