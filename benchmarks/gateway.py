@@ -1,4 +1,4 @@
-"""What the emulator's gateway adds: the same request straight to the model server, and through InvokeEndpoint, in turns.
+"""What the emulator's gateway adds: a request straight to the model server, and through InvokeEndpoint, in turns.
 
 python benchmarks/gateway.py [--rounds 5] [--seconds 3] [--json FILE]
 

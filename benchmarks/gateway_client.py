@@ -82,9 +82,7 @@ def main() -> None:
         task = json.loads(line)
         host, _, port = task["address"].rpartition(":")
         began = time.perf_counter()
-        latencies = measure(
-            (host, int(port)), base64.b64decode(task["request"]), task["connections"], task["seconds"]
-        )
+        latencies = measure((host, int(port)), base64.b64decode(task["request"]), task["connections"], task["seconds"])
         print(json.dumps({"seconds": time.perf_counter() - began, "milliseconds": latencies}), flush=True)
 
 

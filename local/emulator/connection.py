@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: bytes from the client to `http.Request`, and `http.Response` to bytes; parsed by llhttp."""
+"""HTTP/1.1 on one connection: bytes to `http.Request`, and `http.Response` to bytes; parsed by llhttp."""
 
 from __future__ import annotations
 

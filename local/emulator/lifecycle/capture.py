@@ -108,7 +108,7 @@ class Capture:
         """Whether the next invocation of an endpoint with that DataCaptureConfig is to be captured."""
         if config is None or not config.get("EnableCapture", True):
             return False
-        return self._choose() * 100 < config["InitialSamplingPercentage"]
+        return bool(self._choose() * 100 < config["InitialSamplingPercentage"])
 
     def add(self, captured: Captured) -> None:
         """Take one; returns at once."""
@@ -168,4 +168,3 @@ class Capture:
         if not self._complained:
             self._complained = True
             _LOG.warning("Data capture: %s", what)
-

@@ -40,6 +40,7 @@ class Connection:
             raise NotSent(f"it takes no connections: {error.strerror or error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = address
+        self._has_head = False
         self._reset()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What happens within one invocation: from container to container of the target, headers both ways, and what can fail."""
+"""What happens within one invocation: container after container, headers both ways, and what can fail."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from emulator.account import Account
 from emulator.lifecycle.health import INVOCATION_SECONDS, INVOCATIONS, Answer, Call, ContainerClient, NoAnswer, Stream
 from emulator.lifecycle.target import Hop, ModelNotLoaded, Target
 
@@ -28,7 +29,7 @@ class InvocationFailed(Exception):
 
 
 class BadTarget(Exception):
-    """The request names a model or a container that the endpoint has not, or does not name one; the message says which."""
+    """The request names a model or container that the endpoint has not, or names none; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,15 @@ class Invoker:
             raise InvocationFailed(hop, str(error), timeout=error.timeout) from None
 
 
+def explain(account: Account, failed: InvocationFailed) -> str:
+    """AWS's text of a failure, as ModelError has it, and the failure object of an asynchronous invocation."""
+    side = "client" if 400 <= failed.status < 500 else "server"
+    return (
+        f'Received {side} error ({failed.status}) from {failed.hop.container} with message "{failed.message}". '
+        f"See {account.console_url(failed.hop.log_group)} in account {account.account_id} for more information."
+    )
+
+
 def _hops(target: Target, container: str | None) -> tuple[Hop, ...]:
     """The containers that the request passes through."""
     if container is None:
@@ -158,7 +168,9 @@ def _hops(target: Target, container: str | None) -> tuple[Hop, ...]:
             )
         return target.hops
     if not target.direct:
-        raise BadTarget(f"{target.endpoint} has no containers for direct invocation, and TargetContainerHostname is set.")
+        raise BadTarget(
+            f"{target.endpoint} has no containers for direct invocation, and TargetContainerHostname is set."
+        )
     found = tuple(hop for hop in target.hops if hop.container == container)
     if not found:
         raise BadTarget(f"Container {container} not found in endpoint {target.endpoint}.")
