@@ -98,6 +98,7 @@ class Capture:
         self._objects = objects
         self._choose = choose
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._waiting: list[Captured] = []
         self._size = 0
         self._closing = False
@@ -131,19 +132,25 @@ class Capture:
         if thread is not None:
             thread.join(seconds)
 
-    def _run(self) -> None:
-        while True:
+    def flush(self) -> int:
+        """Write what was captured so far; how many could not be written, and are kept."""
+        with self._writing:
             with self._changed:
-                closing = self._changed.wait_for(lambda: self._closing, FLUSH_SECONDS)
                 taken, self._waiting = self._waiting, []
             left = self._write(taken)
             with self._changed:
                 self._waiting = left + self._waiting
                 self._size = sum(each.size for each in self._waiting)
-            if closing:
-                if left:
-                    _LOG.warning("Data capture: %d captured invocations are lost", len(left))
-                return
+            return len(left)
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            with self._changed:
+                closing = self._changed.wait_for(lambda: self._closing, FLUSH_SECONDS)
+            left = self.flush()
+        if left:
+            _LOG.warning("Data capture: %d captured invocations are lost", left)
 
     def _write(self, taken: list[Captured]) -> list[Captured]:
         """Write all of it; what could not be written."""
