@@ -164,6 +164,7 @@ class Pool:
         self._most = most
         self._idle: dict[str, deque[tuple[float, Connection]]] = {}
         self._swept = time.monotonic()
+        self._closed = False
 
     def take(self, address: str) -> Connection | None:
         """One that is not stale, or None."""
@@ -182,7 +183,7 @@ class Pool:
         """Keep it if another request may follow on it, else close it."""
         now = time.monotonic()
         idle = self._idle.setdefault(connection.address, deque())
-        if connection.reusable and len(idle) < self._most:
+        if connection.reusable and len(idle) < self._most and not self._closed:
             idle.append((now, connection))
         else:
             connection.close()
@@ -202,7 +203,8 @@ class Pool:
                 self._idle.pop(address, None)
 
     def close(self) -> None:
-        """Close all that are kept."""
+        """Close all that are kept, and keep none from now on."""
+        self._closed = True
         for idle in list(self._idle.values()):
             while idle:
                 idle.pop()[1].close()
