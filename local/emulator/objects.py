@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from emulator.channels import TransferFailed, split
+from emulator.channel_objects import TransferFailed, split
 from emulator.lifecycle.objects import Object, TooLarge
 from emulator.lifecycle.ports import StorageError
 

@@ -17,6 +17,7 @@ _LOG = logging.getLogger(__name__)
 _CONNECTIONS = 1000
 _BACKLOG = 1024  # a burst of clients waits here, instead of being refused
 _IDLE_SECONDS = 120.0  # of silence between two requests, or within one
+_LINGER_SECONDS = 2.0
 _FULL_SECONDS = 0.05  # how soon to look again when all connections are busy
 
 Handler = Callable[[Request], Response]
@@ -115,6 +116,7 @@ class Server:
         except Malformed as error:
             with suppress(OSError):
                 connection.sendall(_bad_request(str(error)))
+                _linger(connection)
         except OSError as error:  # the client has gone, or says nothing; or we are stopping
             _LOG.debug("a connection ended: %s", error)
         except Exception:  # noqa: BLE001 - the last place that can put a mistake into the log
@@ -151,6 +153,15 @@ class Server:
         except Exception:  # noqa: BLE001 - the last place that can turn a mistake into an answer and a log entry
             _LOG.exception("%s %s failed", request.method, request.path)
             return Response(500, {"Content-Type": "text/plain"}, b"Internal failure; see the emulator's log.\n")
+
+
+def _linger(connection: socket.socket) -> None:
+    """Take what is still to come, for a while: closing before that would take the answer away from the client."""
+    connection.shutdown(socket.SHUT_WR)
+    deadline = time.monotonic() + _LINGER_SECONDS
+    connection.settimeout(_LINGER_SECONDS)
+    while time.monotonic() < deadline and connection.recv(1 << 16):
+        pass
 
 
 def _bad_request(reason: str) -> bytes:

@@ -35,7 +35,8 @@ class Call:
     headers: Mapping[str, str]
     path: str = INVOCATIONS
     container: str = "primary"  # its name in AWS's messages
-    seconds: float = INVOCATION_SECONDS
+    seconds: float = INVOCATION_SECONDS  # until the answer is there; of a stream, until it begins
+    stream_seconds: float = 0.0  # until the end of a stream; counts when it is more
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Stream:
     """An answer whose body is still to come: iterate over `blocks` once, and `close` it in any case."""
 
     def __init__(self, pool: Pool, connection: Connection, call: Call, deadline: float) -> None:
-        self._pool, self._connection, self._call, self._deadline = pool, connection, call, deadline
+        """`deadline` (of `time.monotonic`) is that of the head."""
+        self._pool, self._connection, self._call = pool, connection, call
+        self._deadline = deadline + max(0.0, call.stream_seconds - call.seconds)
         self.status, self.headers = connection.head(deadline)
 
     def blocks(self) -> Iterator[bytes]:

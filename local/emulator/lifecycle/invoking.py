@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from emulator.account import Account
@@ -12,6 +12,7 @@ from emulator.lifecycle.health import INVOCATION_SECONDS, INVOCATIONS, Answer, C
 from emulator.lifecycle.target import Hop, ModelNotLoaded, Target
 
 LARGEST_ANSWER = 6 * 1024 * 1024  # bytes: what the API's own model allows for the body of InvokeEndpoint, both ways
+STREAM_SECONDS = 480.0  # said to be AWS's limit for streams; the API's reference names none
 CONTENT_TYPE, ACCEPT = "Content-Type", "Accept"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 TARGET_MODEL = "X-Amzn-SageMaker-Target-Model"
@@ -69,7 +70,7 @@ class Invoker:
     def stream(self, target: Target, invocation: Invocation) -> Stream:
         """The last container's answer, with the body still to come. Raises InvocationFailed and BadTarget."""
         hop, call = self._until_last(target, invocation)
-        stream = self._open(hop, call)
+        stream = self._open(hop, replace(call, stream_seconds=STREAM_SECONDS))
         if 200 <= stream.status < 300:
             return stream
         try:
