@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
@@ -224,7 +223,6 @@ def _as_utf8(text: str) -> str:
     return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-@functools.cache  # making a class takes longer than all that it is made for
 def _signing_all(signer_class: Any) -> Any:
     """The signer, with the headers that the client chose to sign instead of botocore's own choice."""
 
@@ -240,21 +238,7 @@ def _signing_all(signer_class: Any) -> Any:
                 return "UNSIGNED-PAYLOAD"
             return str(request.data.sha256())
 
-        def signature(self, string_to_sign: str, request: AWSRequest) -> str:
-            day = request.context["timestamp"][:8]
-            key = _signing_key(self.credentials.secret_key, day, self._region_name, self._service_name)
-            return hmac.new(key, string_to_sign.encode(), hashlib.sha256).hexdigest()
-
     return Signer
-
-
-@functools.lru_cache(maxsize=64)
-def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
-    """The key that the client derives as well; the same for all of a day's requests to a service."""
-    key = b"AWS4" + secret.encode()
-    for part in (day, region, service, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
 
 
 class _Hashed:
