@@ -12,6 +12,7 @@ import selectors
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 _HEAD_END = b"\r\n\r\n"
@@ -53,9 +54,9 @@ class _Connection:
 def measure(address: tuple[str, int], request: bytes, connections: int, seconds: float) -> list[float]:
     """The milliseconds of each answer, in the order of their ends. Raises Unexpected."""
     latencies: list[float] = []
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, ExitStack() as sockets:
         for _ in range(connections):
-            opened = socket.create_connection(address, timeout=30)
+            opened = sockets.enter_context(socket.create_connection(address, timeout=30))
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(opened, selectors.EVENT_READ, _Connection(opened))
         for key in list(selector.get_map().values()):
@@ -71,8 +72,6 @@ def measure(address: tuple[str, int], request: bytes, connections: int, seconds:
                         key.data.send(request)
                     else:
                         under_way -= 1
-        for key in list(selector.get_map().values()):
-            key.data.socket.close()
     return latencies
 
 
