@@ -16,7 +16,9 @@ from botocore import auth, credentials
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 
+from emulator import sigv4_plain
 from emulator.http import Request
+from emulator.sigv4_plain import SigningScope
 from emulator.wire.refusals import refused
 from emulator.wire.rendering import Style, style_of
 
@@ -25,6 +27,7 @@ _TIME = "%Y%m%dT%H%M%SZ"
 _SKEW = timedelta(minutes=15)
 _LONGEST_PRESIGNED = 7 * 24 * 3600
 _BLOCK = 1024 * 1024
+_S3 = ("s3", "s3-object-lambda", "s3-outposts")
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
@@ -193,6 +196,12 @@ def _checked_claim(
 
 def _signature(claim: _Claim, request: Request, keys: Credentials) -> str:
     """The signature that the request should have."""
+    if claim.expires is None and claim.service not in _S3:
+        signed = {name: request.headers[name] for name in claim.signed_headers if name in request.headers}
+        scope = SigningScope(keys.secret_access_key, claim.timestamp, claim.region, claim.service)
+        plain = sigv4_plain.signature(request.method, request.target, signed, scope, lambda: _sha256(request.body))
+        if plain is not None:
+            return plain
     target = request.target
     if claim.expires is not None:
         kept = [part for part in request.query_string.split("&") if not part.startswith("X-Amz-Signature=")]
@@ -204,7 +213,7 @@ def _signature(claim: _Claim, request: Request, keys: Credentials) -> str:
         data=_Hashed(request.body),
     )
     aws_request.context["timestamp"] = claim.timestamp
-    presigned, s3 = claim.expires is not None, claim.service in ("s3", "s3-object-lambda", "s3-outposts")
+    presigned, s3 = claim.expires is not None, claim.service in _S3
     signer_class: Any = {
         (False, False): auth.SigV4Auth,
         (False, True): auth.S3SigV4Auth,

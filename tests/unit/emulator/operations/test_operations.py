@@ -158,7 +158,7 @@ def test_what_is_not_implemented_is_refused_by_name(
             {"EndpointName": "e", "EndpointConfigName": "c", "DeploymentConfig": {}},
             "DeploymentConfig",
         ),
-        ("InvokeEndpoint", {"EndpointName": "e", "Body": b"", "TargetModel": "m.tar.gz"}, "TargetModel"),
+        ("InvokeEndpoint", {"EndpointName": "e", "Body": b"", "SessionId": "NEW_SESSION"}, "SessionId"),
         ("ListTrainingJobs", {"WarmPoolStatusEquals": "InUse"}, "WarmPoolStatusEquals"),
     ],
 )
