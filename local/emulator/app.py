@@ -87,6 +87,7 @@ class Emulator:
         self._started = ExitStack()
         self._localstack: LocalStack | None = None  # with --s3-endpoint there is none of ours
         self._engine: Engine | None = None
+        self._endpoints: Endpoints | None = None
 
     def start(self) -> Instance:
         """Start everything; when this returns, requests are answered. Raises what the parts raise."""
@@ -129,6 +130,7 @@ class Emulator:
         services = Services(store, engine, storage, logs, clock, account, work_dir, container_environment)
         containers = ContainerClient()
         training_jobs, endpoints = TrainingJobs(services, settings.jobs), Endpoints(services, containers)
+        self._endpoints = endpoints
         training_jobs.settle()
         endpoints.settle()
 
@@ -181,6 +183,8 @@ class Emulator:
 
     def interrupt(self) -> None:
         """Give up what is being built, so that neither a start nor a stop waits for it. From any thread."""
+        if self._endpoints is not None:
+            self._endpoints.stopping()
         self._environments.stop()
         if self._engine is not None:
             self._engine.stop()

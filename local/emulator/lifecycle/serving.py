@@ -34,6 +34,7 @@ class ServingSpec:
     variant: str
     startup_seconds: float
     grace_seconds: float
+    name: str = "primary"  # what AWS calls the container
 
 
 class ServingContainer:
@@ -59,12 +60,24 @@ class ServingContainer:
         self._stopping = False
         self._was_healthy = False
         self._address: str | None = None
+        self._starts = 0
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
 
     @property
     def address(self) -> str | None:
         """Where it answers, when it is healthy."""
         return self._address
+
+    @property
+    def starts(self) -> int:
+        """How often it was started: what it held in memory is gone when that has changed."""
+        return self._starts
+
+    @property
+    def base_dir(self) -> str:
+        """Its tree, /opt/ml, as the container itself sees it; empty before it was started."""
+        container = self._container
+        return container.base_dir if container is not None else ""
 
     def run(self, outcome: Callable[[str | None], None], failed: Callable[[str], None]) -> None:
         """The body of its thread: returns when the container has ended for good."""
@@ -100,6 +113,7 @@ class ServingContainer:
             if self._stopping:
                 return _End("", 0.0)
             container = self._container = self._engine.start(self._spec.work)
+            self._starts += 1
         ended = threading.Event()
         code: list[int] = []
         reader = threading.Thread(
@@ -163,8 +177,8 @@ class ServingContainer:
     def _ping_failure(self, code: int | None) -> str:
         # AWS's own text; what happened is added, since the log is at hand here.
         aws = (
-            f"The primary container for production variant {self._spec.variant} did not pass the ping health check. "
-            "Please check CloudWatch logs for this endpoint."
+            f"The {self._spec.name} container for production variant {self._spec.variant} did not pass the ping health "
+            "check. Please check CloudWatch logs for this endpoint."
         )
         if code is not None:
             return f"{aws} The container exited with code {code}{self._tail()}"
