@@ -116,11 +116,17 @@ class Variant:
             self._turn += 1
             healthy = [(r, hops) for r in self._replicas if (hops := r.hops()) is not None]
             if not healthy:
-                hops = self._replicas[0].nowhere() if self._replicas else ()
-                raise NoneHealthy(Target(self._endpoint, self.plan.name, hops))
+                raise NoneHealthy(Target(self._endpoint, self.plan.name, self._nowhere()))
             if model is not None:
                 healthy = [h for h in healthy if h[0].models is not None and h[0].models.has(model)] or healthy
             return more(*healthy[self._pick([replica for replica, _ in healthy], choice)])
+
+    def _nowhere(self) -> tuple[Hop, ...]:
+        """The containers of an instance that is not healthy, or of none when there is none."""
+        if self._replicas:
+            return self._replicas[0].nowhere()
+        group = endpoint_log_group(self._endpoint)
+        return tuple(Hop(name, "", group, self.plan.name) for name in self.plan.container_names)
 
     def _pick(self, replicas: list[Replica], choice: float) -> int:
         strategy = self.plan.config.get("RoutingConfig", {}).get("RoutingStrategy")
