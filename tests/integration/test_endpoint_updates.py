@@ -127,6 +127,25 @@ def test_a_pipeline_answers_with_what_its_last_container_makes_of_the_first_ones
     assert processes_of(Path(f"endpoint-{name}")) == []
 
 
+def test_a_container_of_several_is_invoked_directly(emulated: Emulated) -> None:
+    """TargetContainerHostname names it; the others are not asked."""
+    name = unique("direct")
+    sagemaker = emulated.client("sagemaker")
+    containers = [{**container(GREETING=g), "ContainerHostname": g} for g in ("one", "two")]
+    direct = {"Mode": "Direct"}
+    sagemaker.create_model(
+        ModelName=name, Containers=containers, InferenceExecutionConfig=direct, ExecutionRoleArn=ROLE
+    )
+    variant = {"VariantName": "AllTraffic", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    in_service(sagemaker, name)
+    for greeting in ("one", "two"):
+        found = answer(emulated, name, b"[1]", TargetContainerHostname=greeting)
+        assert (found["greeting"], found["body"]) == (greeting, "[1]")
+    delete(sagemaker, name)
+
+
 def test_a_container_that_ignores_sigterm_and_floods_its_log(emulated: Emulated) -> None:
     """It comes into service and is gone with its endpoint; another endpoint does not notice."""
     good, bad = unique("good"), unique("bad")
