@@ -44,7 +44,7 @@ class Deployment:
         for variant in self._variants.values():
             variant.fetch()
         for variant in self._variants.values():
-            count += variant.grow(variant.plan.count, outcomes, lost)[1]
+            count += variant.grow(variant.plan.count, outcomes, lost)
         outcomes.wait(count)
 
     def weights(self) -> dict[str, float]:
@@ -61,18 +61,17 @@ class Deployment:
     ) -> None:
         """Bring the named variants to so many instances. Raises DeploymentFailed, with everything as it was before."""
         outcomes = Outcomes()
-        started: list[tuple[Variant, list[Replica]]] = []
+        before = self.sizes()
         containers = 0
         try:
             for name, count in counts.items():
                 variant = self._variants[name]
-                replicas, more = variant.grow(max(0, count - variant.size), outcomes, failed)
-                started.append((variant, replicas))
-                containers += more
+                containers += variant.grow(max(0, count - variant.size), outcomes, failed)
             outcomes.wait(containers)
         except DeploymentFailed:
-            for variant, replicas in started:
-                variant.shrink(replicas, 0, grace_seconds)
+            for name in counts:
+                variant = self._variants[name]
+                variant.shrink(variant.last(variant.size - before[name]), 0, grace_seconds)
             raise
         for name, count in counts.items():
             variant = self._variants[name]

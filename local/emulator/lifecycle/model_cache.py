@@ -121,6 +121,8 @@ class ModelCache:
                 f"Failed to download model data(bucket: {bucket}, key: {key}). Please ensure that there is an object "
                 "located at the URL and that the role passed to CreateModel has permissions to download the model."
             ) from error
+        except OSError as error:
+            raise ModelNotLoaded(f"The model {target_model} cannot be stored here: {error}") from error
         except BadArchive as error:
             raise ModelNotLoaded(f"Failed to extract model data archive from URL {uri}: {error}") from error
 

@@ -45,7 +45,7 @@ class _Part:
 
 
 class Replica:
-    """`start` once, then `hops` from any thread, then `stop` once."""
+    """`prepare`, then `start` once, then `hops` from any thread, then `stop` once."""
 
     def __init__(self, services: Services, http: ContainerHttp, variant: VariantPlan, place: Place) -> None:
         self._services, self._http, self._variant, self._place = services, http, variant, place
@@ -54,20 +54,23 @@ class Replica:
         self.models: ModelCache | None = None  # of a multi-model container
         self._parts: tuple[_Part, ...] = ()
 
-    def start(
+    def prepare(
         self, models: Sequence[Path], outcome: Callable[[str | None], None], failed: Callable[[str], None]
     ) -> int:
-        """Start the containers, each with the model in the folder that stands for it; returns how many there are.
+        """Make the containers' trees, each with the model in the folder that stands for it; returns how many they are.
 
-        `outcome` and `failed` are called for each container, as `serving.ServingContainer` says.
+        `outcome` and `failed` are called for each container, as `serving.ServingContainer` says. Raises OSError.
         """
         names = self._variant.container_names
         self._parts = tuple(
             self._part(number, name, models[number], outcome, failed) for number, name in enumerate(names)
         )
+        return len(self._parts)
+
+    def start(self) -> None:
+        """Start the containers; does not wait."""
         for part in self._parts:
             part.thread.start()
-        return len(self._parts)
 
     def hops(self) -> tuple[Hop, ...] | None:
         """Its containers, when all of them are healthy."""

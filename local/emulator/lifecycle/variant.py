@@ -75,27 +75,32 @@ class Variant:
                 model_data.fetch(self._services.storage, definition, self._model(number), name)
             except model_data.ModelDataFailed as error:
                 raise DeploymentFailed(str(error)) from error
+            except OSError as error:
+                raise self._unwritten(error) from error
 
-    def grow(self, count: int, outcomes: Outcomes, failed: Callable[[str], None]) -> tuple[list[Replica], int]:
-        """Start so many more instances; returns them, and how many containers that are.
+    def grow(self, count: int, outcomes: Outcomes, failed: Callable[[str], None]) -> int:
+        """Start so many more instances; returns how many containers that are.
 
-        Raises DeploymentFailed when it was stopped meanwhile.
+        Raises DeploymentFailed when it was stopped meanwhile, or their files cannot be written; those that were
+        started are the latest then.
         """
-        replicas = []
         containers = 0
         for _ in range(count):
             instance = f"i-{uuid.uuid4().hex[:17]}"
             place = Place(self._endpoint, endpoint_log_group(self._endpoint), instance, self._folder / instance)
             replica = Replica(self._services, self._http, self.plan, place)
+            models = [self._model(number) for number in range(len(self.plan.containers))]
+            try:
+                containers += replica.prepare(models, outcomes.add, failed)
+            except OSError as error:
+                shutil.rmtree(place.folder, ignore_errors=True)
+                raise self._unwritten(error) from error
             with self._lock:
                 if self._stopped:
                     raise DeploymentFailed("The endpoint was stopped while it was being created.")
-                containers += replica.start(
-                    [self._model(n) for n in range(len(self.plan.containers))], outcomes.add, failed
-                )
                 self._replicas += (replica,)
-            replicas.append(replica)
-        return replicas, containers
+                replica.start()
+        return containers
 
     def shrink(self, replicas: list[Replica], drain_seconds: float, grace_seconds: float) -> None:
         """Take these instances away: they get no more invocations, and end when they have answered those they have."""
@@ -145,6 +150,9 @@ class Variant:
             replicas = self._replicas
         end([lambda r=r: r.stop(grace_seconds) for r in replicas])  # type: ignore[misc]
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _unwritten(self, error: OSError) -> DeploymentFailed:
+        return DeploymentFailed(f"The model of production variant {self.plan.name} cannot be stored here: {error}")
 
     def _model(self, number: int) -> Path:
         return self._folder / "models" / str(number)

@@ -204,6 +204,28 @@ def test_instances_that_cannot_be_had_change_nothing(made: SimpleNamespace) -> N
     assert made.endpoints.target("endpoint", None).address == OLD
 
 
+def test_a_full_disk_changes_nothing(made: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an update nor more instances: the endpoint serves on as it was, and says why."""
+    config(made, "config")
+    endpoint(made)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("emulator.lifecycle.replica.share", full)
+    for change in (
+        lambda: update(made),
+        lambda: rescale(made, {"VariantName": "AllTraffic", "DesiredInstanceCount": 3}),
+    ):
+        change()
+        until(made, "InService")
+        answer = describe(made)
+        assert "cannot be stored here: [Errno 28] No space left on device" in answer["FailureReason"]
+        assert answer["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+        assert made.endpoints.target("endpoint", None).address == OLD
+    assert len(made.engine.started) == 1
+
+
 def test_an_instance_that_is_taken_away_answers_first(made: SimpleNamespace) -> None:
     """It gets nothing new meanwhile."""
     config(made, "config", {"InitialInstanceCount": 2})
