@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -85,6 +86,8 @@ class ServingContainer:
             reason = self._live(lambda: outcome(None))
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave an endpoint in between
             reason = f"InternalServerError: {type(error).__name__}: {error}"
+            for line in traceback.format_exc().splitlines():
+                self._log.write(f"[emulator] {line}")
         if not self._was_healthy:
             outcome(reason or "It was stopped.")
         elif reason is not None and not self._stopping:

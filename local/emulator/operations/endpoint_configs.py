@@ -40,7 +40,7 @@ CREATE = Supported(
         "EnableNetworkIsolation",
     ],
     notes={
-        "ProductionVariants[].RoutingConfig.RoutingStrategy": "`LEAST_OUTSTANDING_REQUESTS`, `RANDOM`; in turn without it",
+        "ProductionVariants[].RoutingConfig.RoutingStrategy": "`LEAST_OUTSTANDING_REQUESTS`, `RANDOM`",
         "ProductionVariants[].ServerlessConfig": "one instance stands for all that AWS would run",
     },
 )
