@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -171,8 +172,18 @@ def _kill(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
+_finding_uv = threading.Lock()
+
+
 def uv_program() -> str:
     """The uv that is installed with us."""
+    # uv asks sysconfig, whose table is half empty to a second thread while a first one fills it (CPython 3.11).
+    with _finding_uv:
+        return _find_uv()
+
+
+@cache
+def _find_uv() -> str:
     import uv
 
     return str(uv.find_uv_bin())

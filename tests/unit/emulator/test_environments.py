@@ -6,15 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
-from emulator.environments import EnvironmentFailed, Environments
+from emulator import environments as module
+from emulator.environments import EnvironmentFailed, Environments, uv_program
 
 
 @pytest.fixture
@@ -204,3 +206,26 @@ def test_a_killed_build_is_not_taken_for_complete(
         builder.wait()
     assert answer(environments.python("image", requirements)) == "42\n"
     assert not any("waiting" in report for report in reports)
+
+
+def test_two_threads_look_for_uv_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second does not see sysconfig's table half filled: containers that start together failed of that."""
+    fill = sysconfig._init_posix  # type: ignore[attr-defined]
+    filling, go = threading.Event(), threading.Event()
+
+    def slowly(table: dict[str, object]) -> None:
+        filling.set()
+        assert go.wait(10)
+        fill(table)
+
+    expected = uv_program()
+    module._find_uv.cache_clear()
+    monkeypatch.setattr(sysconfig, "_CONFIG_VARS", None)
+    monkeypatch.setattr(sysconfig, "_init_posix", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(uv_program)
+        assert filling.wait(10)
+        second = pool.submit(uv_program)
+        wait([second], timeout=0.2)
+        go.set()
+        assert [first.result(10), second.result(10)] == [expected, expected]
