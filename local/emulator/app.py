@@ -84,6 +84,7 @@ class Emulator:
         self._started = ExitStack()
         self._backend = self._make_backend()
         self._engine: Engine | None = None
+        self._endpoints: Endpoints | None = None
 
     def start(self) -> Instance:
         """Start everything; when this returns, requests are answered. Raises what the parts raise."""
@@ -132,6 +133,7 @@ class Emulator:
         containers = ContainerClient()
         started.callback(containers.close)
         training_jobs, endpoints = TrainingJobs(services, settings.jobs), Endpoints(services, containers)
+        self._endpoints = endpoints
         training_jobs.settle()
         endpoints.settle()
 
@@ -184,6 +186,8 @@ class Emulator:
 
     def interrupt(self) -> None:
         """Give up what is being built, so that neither a start nor a stop waits for it. From any thread."""
+        if self._endpoints is not None:
+            self._endpoints.stopping()
         self._environments.stop()
         self._backend.interrupt()
         if self._engine is not None:

@@ -1,18 +1,21 @@
 """`python -m model_server`: serve the SavedModels in $SAGEMAKER_BASE_DIR/model (default /opt/ml/model).
 
 Environment: SAGEMAKER_BIND_TO_PORT (8080; 0 takes a free port), SAGEMAKER_TFS_DEFAULT_MODEL_NAME,
-SAGEMAKER_TFS_INTER_OP_PARALLELISM, SAGEMAKER_TFS_INTRA_OP_PARALLELISM, and of this server only MODEL_SERVER_HOST
-(127.0.0.1; 0.0.0.0 in a container) and MODEL_SERVER_THREADS. SIGTERM ends it with status 0; a model or setting that
-cannot be used with status 1 and the reason on stderr.
+SAGEMAKER_TFS_INTER_OP_PARALLELISM, SAGEMAKER_TFS_INTRA_OP_PARALLELISM, SAGEMAKER_MULTI_MODEL (true: serve what
+POST /models names instead), and of this server only MODEL_SERVER_HOST (127.0.0.1; 0.0.0.0 in a container),
+MODEL_SERVER_THREADS and, in multi-model mode, MODEL_SERVER_MODEL_BYTES (what the models' files may take together).
+SIGTERM ends it with status 0; a model or setting that cannot be used with status 1 and the reason on stderr.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import signal
 import sys
+from functools import partial
 from types import FrameType
 
 from model_server import settings as settings_module
@@ -44,7 +47,7 @@ def main() -> int:
         def load(model: SavedModel) -> SessionServable:
             return SessionServable(model.path, parallelism)
 
-        server = Server(settings, load)
+        server = Server(settings, load, partial(importlib.import_module, "tensorflow"))
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             server.stop()

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,11 +42,10 @@ _ROUTES = Map(
 _log = logging.getLogger(__name__)
 
 
-class Application:
-    """Answers requests about the models of a catalogue; counts those under way, so that a stop can wait for them."""
+class Application(ABC):
+    """Answers requests; counts those under way, so that a stop can wait for them."""
 
-    def __init__(self, catalogue: Catalogue, log_access: Callable[[str], None]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, log_access: Callable[[str], None]) -> None:
         self._log_access = log_access
         self._idle = threading.Condition()
         self._under_way = 0
@@ -79,7 +79,7 @@ class Application:
             if self._stopping:
                 response = _error(503, "The server is stopping")
             else:
-                response, note = self._dispatch(request)
+                response, note = self.dispatch(request)
         except RequestError as error:
             response = _error(error.status, str(error))
             note = f" {error}"
@@ -89,14 +89,30 @@ class Application:
         except Exception as error:  # noqa: BLE001 - the server must outlive whatever one request does to it
             _log.exception("%s %s failed", request.method, request.path)
             response = _error(500, f"{type(error).__name__}: {error}")
-        if request.path == "/invocations" and response.status_code != UnsupportedMediaTypeError.status:
+        if (
+            request.path.endswith(("/invocations", "/invoke"))
+            and response.status_code != UnsupportedMediaTypeError.status
+        ):
             _use_accept(request.headers.get("Accept"), response)
         if request.path != "/ping":
             milliseconds = (time.perf_counter() - start) * 1000
             self._log_access(_access_line(request, response, f"{milliseconds:.1f} ms{note}"))
         return response
 
-    def _dispatch(self, request: Request) -> tuple[Response, str]:
+    @abstractmethod
+    def dispatch(self, request: Request) -> tuple[Response, str]:
+        """The answer, and a note for the log. Raises RequestError and HTTPException."""
+
+
+class CatalogueApplication(Application):
+    """Answers requests about the models of a catalogue."""
+
+    def __init__(self, catalogue: Catalogue, log_access: Callable[[str], None]) -> None:
+        super().__init__(log_access)
+        self._catalogue = catalogue
+
+    def dispatch(self, request: Request) -> tuple[Response, str]:
+        """The answer, and a note for the log. Raises RequestError and HTTPException."""
         endpoint, values = _ROUTES.bind_to_environ(request.environ).match()
         if endpoint == "ping":
             return Response(status=200 if self._catalogue.ready() else 502, content_type=JSON), ""
@@ -110,9 +126,9 @@ class Application:
             raise NotFound
         version = invocations.read_version(values["version"]) if "version" in values else None
         if endpoint == "status":
-            return _json(self._catalogue.status(name, version)), ""
+            return json_response(self._catalogue.status(name, version)), ""
         if endpoint == "metadata":
-            return _json(self._metadata(Choice(name, version))), ""
+            return json_response(self._metadata(Choice(name, version))), ""
         answer = invocations.answer_serving(
             Attributes(Choice(name, version), values["method"]), request.get_data(), self._catalogue
         )
@@ -126,7 +142,8 @@ class Application:
         }
 
 
-def _json(value: Any) -> Response:
+def json_response(value: Any) -> Response:
+    """The value as JSON."""
     return Response(json.dumps(value), content_type=JSON)
 
 

@@ -29,6 +29,18 @@ class NotFoundError(RequestError):
     status = 404
 
 
+class LoadedAlreadyError(RequestError):
+    """A model of that name is loaded; multi-model mode."""
+
+    status = 409
+
+
+class OutOfMemoryError(RequestError):
+    """There is no memory for one more model: SageMaker then has another one unloaded, and asks again."""
+
+    status = 507
+
+
 class UnsupportedMediaTypeError(RequestError):
     """The Content-Type is none of those the container reads."""
 

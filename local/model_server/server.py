@@ -13,10 +13,12 @@ from typing import Any
 
 import waitress
 
-from model_server import saved_models
-from model_server.application import Application
+from model_server import memory, saved_models
+from model_server.application import Application, CatalogueApplication
 from model_server.catalogue import Catalogue, LoadedModel
 from model_server.errors import StartError
+from model_server.multi_model import MultiModel
+from model_server.multi_model_application import MultiModelApplication
 from model_server.saved_models import SavedModel
 from model_server.settings import Settings
 
@@ -36,11 +38,15 @@ class Stop:
 
 
 class Server:
-    """Serves the models of the settings' model directory; `load` turns each of them into a servable."""
+    """Serves the models of the settings' model directory; `load` turns each of them into a servable.
 
-    def __init__(self, settings: Settings, load: Load) -> None:
+    In multi-model mode it serves those that it is told to load; `prepare` is called beforehand, behind the open port.
+    """
+
+    def __init__(self, settings: Settings, load: Load, prepare: Callable[[], object] = lambda: None) -> None:
         self._settings = settings
         self._load = load
+        self._prepare = prepare
         self._catalogue = Catalogue()
         self._stops: queue.SimpleQueue[Stop] = queue.SimpleQueue()
 
@@ -50,8 +56,14 @@ class Server:
 
     def run(self) -> None:
         """Serve until `stop` is called. Raises StartError when port or models cannot be had."""
-        models = self._find_models()
-        application = Application(self._catalogue, _access.info)
+        models: tuple[SavedModel, ...] = ()
+        application: Application
+        if self._settings.multi_model:
+            multi_model = MultiModel(self._load, memory.available, self._settings.model_bytes)
+            application = MultiModelApplication(multi_model, _access.info)
+        else:
+            models = self._find_models()
+            application = CatalogueApplication(self._catalogue, _access.info)
         listener = self._open_port(application)
         for host, port in _addresses(listener):
             _log.info("Listening on http://%s:%s", host, port)
@@ -72,11 +84,7 @@ class Server:
 
     def _find_models(self) -> tuple[SavedModel, ...]:
         model_dir = self._settings.model_dir
-        if (model_dir / "code" / "inference.py").is_file():
-            raise StartError(
-                f"{model_dir}/code/inference.py: handlers of inference.py are not implemented by this model server; "
-                "deploy the model without entry_point (and source_dir) to use it here"
-            )
+        saved_models.refuse_handlers(model_dir)
         models = saved_models.find(model_dir)
         names = list(dict.fromkeys(model.name for model in models))
         default = self._settings.default_model_name or names[0]
@@ -107,6 +115,8 @@ class Server:
 
     def _load_all(self, models: tuple[SavedModel, ...]) -> None:
         try:
+            if self._settings.multi_model:
+                self._prepare()
             for model in models:
                 start = time.monotonic()
                 servable = self._load(model)

@@ -30,22 +30,19 @@ class Settings:
     default_model_name: str | None  # None: the first model's name
     inter_op_threads: int  # 0: TensorFlow chooses
     intra_op_threads: int
+    multi_model: bool  # serves what POST /models names, instead of what is in model_dir
+    model_bytes: int  # in that mode: what the models' files may take together; 0: as much as there is memory
     without_meaning: tuple[str, ...]  # variables that are set and change nothing here
 
 
 def from_environment(environment: Mapping[str, str], cpus: int) -> Settings:
     """Read the settings; `cpus` sets the default number of threads.
 
-    Raises StartError for a value that cannot be used and for a mode that is not there (multi-model).
+    Raises StartError for a value that cannot be used.
     """
     multi_model = environment.get("SAGEMAKER_MULTI_MODEL", "false").lower()
     if multi_model not in ("true", "false"):
         raise StartError(f"SAGEMAKER_MULTI_MODEL must be 'true' or 'false', not {multi_model!r}")
-    if multi_model == "true":
-        raise StartError(
-            "SAGEMAKER_MULTI_MODEL=true: multi-model mode (POST /models …) is not implemented by this model server; "
-            "deploy one model, or put several models into one model.tar.gz and choose with tfs-model-name"
-        )
     return Settings(
         model_dir=Path(environment.get("SAGEMAKER_BASE_DIR") or "/opt/ml") / "model",
         host=environment.get("MODEL_SERVER_HOST") or "127.0.0.1",
@@ -54,6 +51,8 @@ def from_environment(environment: Mapping[str, str], cpus: int) -> Settings:
         default_model_name=environment.get("SAGEMAKER_TFS_DEFAULT_MODEL_NAME") or None,
         inter_op_threads=_number(environment, "SAGEMAKER_TFS_INTER_OP_PARALLELISM", 0, range(1025)),
         intra_op_threads=_number(environment, "SAGEMAKER_TFS_INTRA_OP_PARALLELISM", 0, range(1025)),
+        multi_model=multi_model == "true",
+        model_bytes=_number(environment, "MODEL_SERVER_MODEL_BYTES", 0, range(2**63)),
         without_meaning=tuple(sorted(name for name in environment if _without_meaning(name))),
     )
 

@@ -18,6 +18,11 @@ from emulator.engine.venv import VenvEngine
 from emulator.images import Catalogue, ImageDefinition
 
 SLEEP = "import signal, sys, time\nprint('ready', flush=True)\ntime.sleep(1000)"
+FINDS = """
+import os
+base = os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")
+print(os.path.join("models", *os.listdir(os.path.join(base, "models"))))
+"""
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
 
 ARGUMENTS = ["a b", "$HOME", "*", "'\"", "; exit 3", "$(exit 4)"]
@@ -30,6 +35,7 @@ BEHAVIOURS = {
     "stubborn": (History(("ready",), runs_until_stopped=True, ignores_sigterm=True), STUBBORN),
     "killed": (History(("oh",), code=137), "import os\nprint('oh', flush=True)\nos.kill(os.getpid(), 9)"),
     "serves": (History(("ready",), runs_until_stopped=True, address="127.0.0.1:1"), SLEEP),
+    "finds": (History(("models/later",)), FINDS),
     "broken": (History(fails_to_start="no"), None),
     # What the image does by itself is not what the tests ask of these.
     "takes": (History((str(ARGUMENTS),)), "print('the image itself')"),
@@ -218,6 +224,15 @@ def test_address(engine: Engine, work: Callable[[str], Work]) -> None:
     training = engine.start(work("prints"))
     assert training.address == ""
     list(training.events())
+
+
+def test_base_dir(engine: Engine, work: Callable[[str], Work]) -> None:
+    """The tree is where the container is told that it is, with folders that nobody spoke of."""
+    finds = work("finds")
+    (finds.base_dir / "models" / "later").mkdir(parents=True)
+    container = engine.start(finds)
+    assert container.base_dir == ("/opt/ml" if engine.name == "docker" else str(finds.base_dir))
+    assert list(container.events()) == [Started(), Line("models/later"), Exited(0)]
 
 
 def test_unknown_image(engine: Engine, work: Callable[[str], Work]) -> None:

@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
-from emulated import BUCKET, QUICKLY, ROLE, SERVING_IMAGE, Emulated, log_lines, private_emulator, unique
+from emulated import QUICKLY, Emulated, log_lines, private_emulator, unique
+from endpoints import create, delete, upload_model
 from rehearsal import poll, processes_of
-
-MODEL = f"s3://{BUCKET}/model.tar.gz"
 
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
     """One emulator for all tests here, with a model in its S3."""
     with private_emulator(tmp_path_factory.mktemp("endpoints")) as emulated:
-        file = io.BytesIO()
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            words = json.dumps(["good", "morning"]).encode()
-            member = tarfile.TarInfo("words.json")
-            member.size = len(words)
-            archive.addfile(member, io.BytesIO(words))
-        emulated.client("s3").create_bucket(Bucket=BUCKET)
-        emulated.client("s3").put_object(Bucket=BUCKET, Key="model.tar.gz", Body=file.getvalue())
+        upload_model(emulated)
         yield emulated
-
-
-def create(emulated: Emulated, name: str, variants: list[dict[str, Any]] | None = None, **variables: str) -> Any:
-    """A model, a configuration and an endpoint of that name; returns the client."""
-    sagemaker = emulated.client("sagemaker")
-    container = {"Image": SERVING_IMAGE, "ModelDataUrl": MODEL, "Environment": variables}
-    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
-    default = [{"VariantName": "AllTraffic", "InitialInstanceCount": 1}]
-    sagemaker.create_endpoint_config(
-        EndpointConfigName=name,
-        ProductionVariants=[{"ModelName": name, "InstanceType": "ml.m5.large", **v} for v in variants or default],
-    )
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    return sagemaker
-
-
-def delete(sagemaker: Any, name: str) -> None:
-    """As the SDK does it, with botocore's waiter."""
-    sagemaker.delete_endpoint(EndpointName=name)
-    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig=QUICKLY)
 
 
 def test_an_endpoint_serves_until_it_is_deleted(emulated: Emulated) -> None:

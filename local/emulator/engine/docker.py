@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.types import LogConfig, Mount
 
-from emulator.engine.docker_container import DockerContainer, Output, discard
+from emulator.engine.docker_container import BASE, DockerContainer, Output, discard
 from emulator.engine.docker_daemon import Daemon
 from emulator.engine.docker_errors import ERRORS
 from emulator.engine.docker_images import Image, Images
@@ -21,7 +21,6 @@ from emulator.engine.inherited import proxies
 from emulator.engine.instance_types import resources
 from emulator.engine.port import ImageNotFound, StartFailed, Work
 
-BASE = "/opt/ml"
 PORT = 8080  # of `serve`, in the container
 HOST_NAME = "host.docker.internal"
 # Standard error joins standard output in one pipe, so that their lines stay in the order they were written.

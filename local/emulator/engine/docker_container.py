@@ -15,6 +15,7 @@ from emulator.engine.docker_terminate import TERMINATE
 from emulator.engine.lines import Lines
 from emulator.engine.port import EngineLost, Event, Exited, Line, Started
 
+BASE = "/opt/ml"  # where a container finds its tree
 DRAIN_SECONDS = 5.0  # how long a stop waits for the last lines to be read
 
 
@@ -54,6 +55,11 @@ class DockerContainer:
     def address(self) -> str:
         """Where `serve` answers, as "host:port"; empty for `train`."""
         return self._address
+
+    @property
+    def base_dir(self) -> str:
+        """Where the tree is mounted."""
+        return BASE
 
     def events(self) -> Iterator[Event]:
         """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread.

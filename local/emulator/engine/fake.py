@@ -44,6 +44,11 @@ class FakeContainer:
         """Where `serve` answers, as the history says."""
         return self._history.address
 
+    @property
+    def base_dir(self) -> str:
+        """The tree itself: it has no other."""
+        return str(self.work.base_dir)
+
     def events(self) -> Iterator[Event]:
         """The history, one event after the other."""
         yield Started()

@@ -80,6 +80,10 @@ class Container(Protocol):
     def address(self) -> str:
         """Where `serve` answers, as "host:port"; empty for `train`."""
 
+    @property
+    def base_dir(self) -> str:
+        """The tree of its work, `Work.base_dir`, as the container itself sees it."""
+
     def events(self) -> Iterator[Event]:
         """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread.
 

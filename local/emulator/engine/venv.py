@@ -48,14 +48,20 @@ class PythonEnvironments(Protocol):
 class VenvContainer:
     """A program with the tree of a container below its SAGEMAKER_BASE_DIR."""
 
-    def __init__(self, program: Program, address: str) -> None:
+    def __init__(self, program: Program, address: str, base_dir: Path) -> None:
         self._program = program
         self._address = address
+        self._base_dir = base_dir
 
     @property
     def address(self) -> str:
         """Where `serve` answers, as "host:port"; empty for `train`."""
         return self._address
+
+    @property
+    def base_dir(self) -> str:
+        """The tree itself, as SAGEMAKER_BASE_DIR names it."""
+        return str(self._base_dir)
 
     def events(self) -> Iterator[Event]:
         """Started, then lines, then Exited: blocks until each happens. To be read once, by one thread."""
@@ -166,7 +172,7 @@ class VenvEngine:
                 program = self._processes.start(work.name, arguments, environment=environment, folder=work.base_dir)
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or variable
             raise StartFailed(f"{work.name}: {arguments[0]} could not be started: {error}") from error
-        return VenvContainer(program, f"127.0.0.1:{port}" if port else "")
+        return VenvContainer(program, f"127.0.0.1:{port}" if port else "", work.base_dir)
 
     def stop(self) -> None:
         """End the servers that wait. Environments are given up by whoever made them."""

@@ -1,216 +1,126 @@
-"""What an endpoint runs: for each production variant its model, unpacked, and a container for each of its instances."""
+"""What an endpoint runs: its production variants, started together, and which of them answers next."""
 
 from __future__ import annotations
 
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from contextlib import suppress
 
-from emulator import opt_ml
-from emulator.account import endpoint_log_group
-from emulator.engine.port import ImageNotFound, StartFailed, Work
-from emulator.lifecycle.ports import Services, StorageError
-from emulator.lifecycle.serving import Health, ServingContainer, ServingSpec
-from emulator.lifecycle.target import Hop, InFlight, Lease, NoneHealthy, Target
-from emulator.store.port import Resource
+from emulator.lifecycle.container_http import ContainerHttp
+from emulator.lifecycle.plan import Plan
+from emulator.lifecycle.ports import Services
+from emulator.lifecycle.replica import Replica
+from emulator.lifecycle.target import Hop, Target
+from emulator.lifecycle.variant import DeploymentFailed, Outcomes, Variant, end
 
-STARTUP_SECONDS = 240.0  # AWS: a container must pass the check within four minutes, if the variant says no other
-_FLUSH_SECONDS = 5.0
-
-
-class DeploymentFailed(Exception):
-    """The endpoint cannot be brought into service; the message is its FailureReason."""
-
-
-@dataclass
-class _Replica:
-    """One instance of a variant."""
-
-    container: ServingContainer
-    log_stream: str
-    thread: threading.Thread
-    in_flight: InFlight = field(default_factory=InFlight)
-
-
-@dataclass
-class _Variant:
-    """A production variant and what runs for it."""
-
-    config: Mapping[str, Any]  # an element of the endpoint configuration's ProductionVariants
-    model: Mapping[str, Any]  # the container definition
-    replicas: list[_Replica] = field(default_factory=list)
-    turn: int = 0
-
-    @property
-    def name(self) -> str:
-        name: str = self.config["VariantName"]
-        return name
-
-    @property
-    def weight(self) -> float:
-        return float(self.config.get("InitialVariantWeight", 1.0))
+__all__ = ["Deployment", "DeploymentFailed"]
 
 
 class Deployment:
-    """The containers of one endpoint. `start` once, then `target` from any thread, then `stop` once."""
+    """The instances of one plan. `start` once, then `target` from any thread, then `stop` once."""
 
-    def __init__(self, services: Services, health: Health, endpoint: Resource) -> None:
-        self._services = services
-        self._health = health
+    def __init__(self, services: Services, http: ContainerHttp, endpoint: str, plan: Plan) -> None:
         self._endpoint = endpoint
-        self._group = endpoint_log_group(endpoint.name)
-        self._folder = services.work_dir / f"endpoint-{endpoint.name}"
-        self._variants = [_Variant(v["Variant"], v["Container"]) for v in endpoint.document["Deployment"]]
-        self._logs: list[Any] = []
-        self._lock = threading.Lock()
-        self._stopped = False
+        self.plan = plan
+        # A folder of its own: while an endpoint is updated there are two.
+        self._folder = services.work_dir / f"endpoint-{endpoint}" / uuid.uuid4().hex[:8]
+        self._variants = {
+            v.name: Variant(services, http, endpoint, v, self._folder / f"variant-{v.name}") for v in plan.variants
+        }
 
     def start(self, failed: Callable[[str], None]) -> None:
         """Start everything and return when all of it is healthy. Raises DeploymentFailed.
 
         `failed` is called from another thread when a container dies later and does not come back.
         """
-        outcomes: list[str | None] = []
-        changed = threading.Condition()
+        outcomes = Outcomes()
 
-        def outcome(reason: str | None) -> None:
-            with changed:
-                outcomes.append(reason)
-                changed.notify()
+        def lost(reason: str) -> None:
+            outcomes.add(reason)  # where the others are still being waited for
+            failed(reason)
 
         count = 0
-        for variant in self._variants:
-            self._fetch(variant)
-            for number in range(int(variant.config.get("InitialInstanceCount", 1))):
-                self._launch(variant, number, outcome, failed)
-                count += 1
-        with changed:
-            changed.wait_for(lambda: len(outcomes) == count or any(outcomes))
-            reason = next((o for o in outcomes if o), None)
-        if reason is not None:
-            raise DeploymentFailed(reason)
+        for variant in self._variants.values():
+            variant.fetch()
+        for variant in self._variants.values():
+            count += variant.grow(variant.plan.count, outcomes, lost)
+        outcomes.wait(count)
+
+    def weights(self) -> dict[str, float]:
+        """Each variant's."""
+        return {name: variant.weight for name, variant in self._variants.items()}
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Give the named variants these weights, for the next invocation on."""
+        for name, weight in weights.items():
+            self._variants[name].weight = weight
+
+    def scale(
+        self, counts: Mapping[str, int], failed: Callable[[str], None], drain_seconds: float, grace_seconds: float
+    ) -> None:
+        """Bring the named variants to so many instances. Raises DeploymentFailed, with everything as it was before."""
+        outcomes = Outcomes()
+        before = self.sizes()
+        containers = 0
+        try:
+            for name, count in counts.items():
+                variant = self._variants[name]
+                containers += variant.grow(max(0, count - variant.size), outcomes, failed)
+            outcomes.wait(containers)
+        except DeploymentFailed:
+            for name in counts:
+                variant = self._variants[name]
+                variant.shrink(variant.last(variant.size - before[name]), 0, grace_seconds)
+            raise
+        for name, count in counts.items():
+            variant = self._variants[name]
+            variant.shrink(variant.last(max(0, variant.size - count)), drain_seconds, grace_seconds)
+
+    def sizes(self) -> dict[str, int]:
+        """How many instances each variant has."""
+        return {name: variant.size for name, variant in self._variants.items()}
+
+    def drain(self, seconds: float) -> None:
+        """Wait, at most that long, for the invocations that are under way."""
+        end([lambda v=v: v.drain(seconds) for v in self._variants.values()])  # type: ignore[misc]
 
     def stop(self, grace_seconds: float) -> None:
-        """End all containers and remove their files."""
-        with self._lock:
-            self._stopped = True
-            replicas = [r for v in self._variants for r in v.replicas]
-        stoppers = [threading.Thread(target=r.container.stop, args=(grace_seconds,), daemon=True) for r in replicas]
-        for stopper in stoppers:
-            stopper.start()
-        for stopper in stoppers:
-            stopper.join()
-        for replica in replicas:
-            if replica.thread is not threading.current_thread():
-                replica.thread.join(grace_seconds + 5)
-        for log in self._logs:
-            log.flush(_FLUSH_SECONDS)
+        """End all containers and remove their files. Idempotent."""
+        end([lambda v=v: v.stop(grace_seconds) for v in self._variants.values()])  # type: ignore[misc]
         shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):  # another deployment's is beside it
+            self._folder.parent.rmdir()
 
-    def target(self, variant: str | None, choice: float) -> Target:
-        """A healthy container: of the named variant, or of the one that `choice` (0 <= x < 1) hits by weight.
+    def target(self, variant: str | None, choice: float, model: str | None = None) -> Target:
+        """A healthy instance: of the named variant, or of the one that `choice` (0 <= x < 1) hits by weight.
 
-        Raises KeyError when there is no such variant, NoneHealthy when none of its containers is healthy.
+        Raises KeyError when there is no such variant, NoneHealthy when none of its instances is healthy.
         """
-        chosen = self._by_weight(choice) if variant is None else {v.name: v for v in self._variants}[variant]
-        with self._lock:
-            chosen.turn += 1
-            turn = chosen.turn
-        for offset in range(len(chosen.replicas)):
-            replica = chosen.replicas[(turn + offset) % len(chosen.replicas)]
-            address = replica.container.address
-            if address:
-                return self._target(chosen, replica, address, replica.in_flight.begin())
-        raise NoneHealthy(self._target(chosen, chosen.replicas[0], "", InFlight().begin()))
+        chosen, rest = self._by_weight(choice) if variant is None else (self._variants[variant], choice)
 
-    def _target(self, variant: _Variant, replica: _Replica, address: str, lease: Lease) -> Target:
-        hop = Hop("primary", address, self._group, replica.log_stream)
-        return Target(self._endpoint.name, variant.name, (hop,), lease=lease)
+        def more(replica: Replica, hops: tuple[Hop, ...]) -> Target:
+            return Target(
+                self._endpoint,
+                chosen.plan.name,
+                hops,
+                capture=self.plan.capture,
+                async_config=self.plan.async_config,
+                multi_model=replica.models.prefix if replica.models else None,
+                direct=chosen.plan.direct,
+                instance=replica.instance,
+                models=replica.models,
+                lease=replica.in_flight.begin(),
+            )
 
-    def summaries(self) -> list[dict[str, Any]]:
-        """The variants as DescribeEndpoint shows them."""
-        return [variant_summary(v.config, v.model, len(v.replicas), self._services.clock.now()) for v in self._variants]
+        return chosen.next(rest, model, more)
 
-    def _by_weight(self, choice: float) -> _Variant:
-        total = sum(v.weight for v in self._variants)
-        position = choice * total
-        for variant in self._variants:
+    def _by_weight(self, choice: float) -> tuple[Variant, float]:
+        """The variant, and where within its share the choice is (0 <= x < 1)."""
+        variants = list(self._variants.values())
+        position = choice * sum(v.weight for v in variants)
+        for variant in variants:
+            if position < variant.weight:
+                return variant, position / variant.weight
             position -= variant.weight
-            if position < 0:
-                return variant
-        return self._variants[0]  # all weights are 0
-
-    def _fetch(self, variant: _Variant) -> None:
-        base = self._base(variant)
-        base.mkdir(parents=True, exist_ok=True)
-        try:
-            self._services.engine.prepare(variant.model["Image"])
-        except (ImageNotFound, StartFailed) as error:
-            raise DeploymentFailed(f"The image of production variant {variant.name} cannot be had. {error}") from error
-        archive: Path | None = None
-        uri = variant.model.get("ModelDataUrl")
-        if uri:
-            archive = base / "model.tar.gz"
-            try:
-                self._services.storage.download(uri, archive)
-            except StorageError as error:
-                raise DeploymentFailed(
-                    f"Failed to download model data for production variant {variant.name} from {uri}: {error}"
-                ) from error
-        try:
-            opt_ml.write_serving_tree(base, archive)
-        except opt_ml.BadArchive as error:
-            raise DeploymentFailed(
-                f"Failed to extract model data archive for production variant {variant.name} from URL {uri}: {error}"
-            ) from error
-
-    def _launch(
-        self, variant: _Variant, number: int, outcome: Callable[[str | None], None], failed: Callable[[str], None]
-    ) -> None:
-        instance = f"i-{uuid.uuid4().hex[:17]}"
-        stream = f"{variant.name}/{instance}"
-        log = self._services.logs.open(self._group, stream)
-        environment = {**variant.model.get("Environment", {}), **self._services.environment}
-        work = Work(
-            f"endpoint/{self._endpoint.name}/{variant.name}/{number}",
-            variant.model["Image"],
-            "serve",
-            self._base(variant),
-            environment=environment,
-            instance_type=variant.config.get("InstanceType", ""),
-        )
-        seconds = float(variant.config.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS))
-        spec = ServingSpec(work, variant.name, seconds, self._services.serving_grace_seconds)
-        container = ServingContainer(self._services.engine, self._services.clock, self._health, log, spec)
-        thread = threading.Thread(
-            target=container.run, args=(outcome, failed), name=f"{self._endpoint.name} {stream}", daemon=True
-        )
-        with self._lock:
-            if self._stopped:
-                raise DeploymentFailed("The endpoint was stopped while it was being created.")
-            self._logs.append(log)
-            variant.replicas.append(_Replica(container, stream, thread))
-        thread.start()
-
-    def _base(self, variant: _Variant) -> Path:
-        return self._folder / variant.name
-
-
-def variant_summary(
-    config: Mapping[str, Any], model: Mapping[str, Any], instances: int, resolved: Any
-) -> dict[str, Any]:
-    """A production variant as DescribeEndpoint shows it, with that many instances running."""
-    weight = float(config.get("InitialVariantWeight", 1.0))
-    image = model["Image"]
-    return {
-        "VariantName": config["VariantName"],
-        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": resolved}],
-        "CurrentWeight": weight,
-        "DesiredWeight": weight,
-        "CurrentInstanceCount": instances,
-        "DesiredInstanceCount": int(config.get("InitialInstanceCount", 1)),
-    }
+        return variants[0], choice  # all weights are 0

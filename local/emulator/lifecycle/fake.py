@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from emulator.lifecycle.container_http import Reply
 from emulator.lifecycle.ports import StorageError
 
 
@@ -91,16 +92,46 @@ class FakeLogStream:
 
 
 class FakeHealth:
-    """Healthy after that many pings; `healthy` may be set to False to have every ping fail."""
+    """Healthy after that many pings, unless `healthy` is set to False, or the address is put into `sick`."""
 
     def __init__(self, after: int = 1) -> None:
         self._after = after
         self._lock = threading.Lock()
         self.pings = 0
         self.healthy = True
+        self.sick: set[str] = set()
 
     def ping(self, address: str) -> bool:
         """Whether it has been asked often enough."""
         with self._lock:
             self.pings += 1
-            return self.healthy and self.pings >= self._after
+            return self.healthy and address not in self.sick and self.pings >= self._after
+
+
+class FakeModelServer:
+    """A multi-model container that holds at most `room` models; `refuse` makes it answer that to every load."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self._room = room
+        self._lock = threading.Lock()
+        self.models: dict[str, str] = {}  # the folder by name
+        self.loads: list[str] = []  # names, in the order they were asked for
+        self.refuse: Reply | None = None
+
+    def load(self, address: str, name: str, url: str) -> Reply:
+        """Take the model in, where there is room."""
+        with self._lock:
+            self.loads.append(name)
+            if self.refuse is not None:
+                return self.refuse
+            if name in self.models:
+                return Reply(409, "loaded already")
+            if len(self.models) >= self._room:
+                return Reply(507, "no room")
+            self.models[name] = url
+            return Reply(200, "")
+
+    def unload(self, address: str, name: str) -> Reply:
+        """Drop it."""
+        with self._lock:
+            return Reply(404, "") if self.models.pop(name, None) is None else Reply(200, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ class ServingSpec:
     variant: str
     startup_seconds: float
     grace_seconds: float
+    name: str = "primary"  # what AWS calls the container
 
 
 class ServingContainer:
@@ -59,6 +61,7 @@ class ServingContainer:
         self._stopping = False
         self._was_healthy = False
         self._address: str | None = None
+        self._starts = 0
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
 
     @property
@@ -66,12 +69,25 @@ class ServingContainer:
         """Where it answers, when it is healthy."""
         return self._address
 
+    @property
+    def starts(self) -> int:
+        """How often it was started: what it held in memory is gone when that has changed."""
+        return self._starts
+
+    @property
+    def base_dir(self) -> str:
+        """Its tree, /opt/ml, as the container itself sees it; empty before it was started."""
+        container = self._container
+        return container.base_dir if container is not None else ""
+
     def run(self, outcome: Callable[[str | None], None], failed: Callable[[str], None]) -> None:
         """The body of its thread: returns when the container has ended for good."""
         try:
             reason = self._live(lambda: outcome(None))
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave an endpoint in between
             reason = f"InternalServerError: {type(error).__name__}: {error}"
+            for line in traceback.format_exc().splitlines():
+                self._log.write(f"[emulator] {line}")
         if not self._was_healthy:
             outcome(reason or "It was stopped.")
         elif reason is not None and not self._stopping:
@@ -100,6 +116,7 @@ class ServingContainer:
             if self._stopping:
                 return _End("", 0.0)
             container = self._container = self._engine.start(self._spec.work)
+            self._starts += 1
         ended = threading.Event()
         code: list[int] = []
         reader = threading.Thread(
@@ -163,8 +180,8 @@ class ServingContainer:
     def _ping_failure(self, code: int | None) -> str:
         # AWS's own text; what happened is added, since the log is at hand here.
         aws = (
-            f"The primary container for production variant {self._spec.variant} did not pass the ping health check. "
-            "Please check CloudWatch logs for this endpoint."
+            f"The {self._spec.name} container for production variant {self._spec.variant} did not pass the ping health "
+            "check. Please check CloudWatch logs for this endpoint."
         )
         if code is not None:
             return f"{aws} The container exited with code {code}{self._tail()}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 
 class NoneHealthy(Exception):
@@ -47,6 +47,11 @@ class InFlight:
             if not self._count:
                 self._changed.notify_all()
 
+    @property
+    def count(self) -> int:
+        """How many are under way."""
+        return self._count
+
     def drain(self, seconds: float) -> bool:
         """Wait, at most that long, until none is under way; whether that is so."""
         with self._changed:
@@ -57,13 +62,23 @@ class Lease:
     """One invocation under way."""
 
     def __init__(self, of: InFlight) -> None:
-        self._of: InFlight | None = of
+        self._endings = [of.end]
+
+    def also(self, ending: Callable[[], None]) -> None:
+        """Have that called, too, when it is over."""
+        self._endings.append(ending)
 
     def release(self) -> None:
         """It is over. Idempotent."""
-        of, self._of = self._of, None
-        if of is not None:
-            of.end()
+        while self._endings:
+            self._endings.pop()()
+
+
+class Models(Protocol):
+    """What a multi-model instance loads models with."""
+
+    def load(self, target_model: str, lease: Lease) -> None:
+        """Have it loaded, and keep it so until the lease is released. Raises ModelNotLoaded."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,7 @@ class Target:
     multi_model: str | None = None  # the S3 prefix that TargetModel is relative to
     direct: bool = False  # InferenceExecutionConfig.Mode is Direct: TargetContainerHostname names the one hop
     instance: str = ""  # i-…, which of the variant's instances it is
+    models: Models | None = field(default=None, repr=False, compare=False)  # for Endpoints.load_model
     lease: Lease = field(default_factory=lambda: InFlight().begin(), compare=False)
 
     @property

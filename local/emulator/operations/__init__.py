@@ -41,6 +41,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "DeleteEndpointConfig": endpoint_configs.delete_endpoint_config,
     "ListEndpointConfigs": endpoint_configs.list_endpoint_configs,
     "CreateEndpoint": endpoints.create_endpoint,
+    "UpdateEndpoint": endpoints.update_endpoint,
+    "UpdateEndpointWeightsAndCapacities": endpoints.update_endpoint_weights_and_capacities,
     "DescribeEndpoint": endpoints.describe_endpoint,
     "DeleteEndpoint": endpoints.delete_endpoint,
     "ListEndpoints": endpoints.list_endpoints,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from emulator.errors import ValidationError
 from emulator.operations.context import Answer, Context, Parameters, existing, missing, tags_of
 from emulator.operations.paging import list_page
 from emulator.operations.support import Supported
-from emulator.store.port import Kind, NameTaken, NotFound
+from emulator.store.port import Kind, NameTaken, NotFound, Resource
+
+_ROUTING = ("LEAST_OUTSTANDING_REQUESTS", "RANDOM")
+_MEMORY_STEP = 1024
 
 CREATE = Supported(
     "CreateEndpointConfig",
@@ -17,9 +22,13 @@ CREATE = Supported(
         "ProductionVariants[].InitialInstanceCount",
         "ProductionVariants[].InitialVariantWeight",
         "ProductionVariants[].ContainerStartupHealthCheckTimeoutInSeconds",
+        "ProductionVariants[].RoutingConfig.RoutingStrategy",
+        "DataCaptureConfig",
+        "AsyncInferenceConfig",
         "Tags",
     ],
     no_effect=[
+        "ProductionVariants[].ServerlessConfig",
         "ProductionVariants[].InstanceType",
         "ProductionVariants[].VolumeSizeInGB",
         "ProductionVariants[].ModelDataDownloadTimeoutInSeconds",
@@ -30,6 +39,10 @@ CREATE = Supported(
         "VpcConfig",
         "EnableNetworkIsolation",
     ],
+    notes={
+        "ProductionVariants[].RoutingConfig.RoutingStrategy": "`LEAST_OUTSTANDING_REQUESTS`, `RANDOM`",
+        "ProductionVariants[].ServerlessConfig": "one instance stands for all that AWS would run",
+    },
 )
 
 
@@ -43,11 +56,9 @@ def create_endpoint_config(context: Context, parameters: Parameters) -> Answer:
     for variant in variants:
         if "ModelName" not in variant:
             raise CREATE.refusal("ProductionVariants[] without ModelName (inference components)")
-        context.find(Kind.MODEL, variant["ModelName"])
+        _check_variant(variant, parameters, context.find(Kind.MODEL, variant["ModelName"]))
     document = {k: v for k, v in parameters.items() if k != "Tags"}
-    document["ProductionVariants"] = [
-        {"InitialInstanceCount": 1, "InitialVariantWeight": 1.0, **variant} for variant in variants
-    ]
+    document["ProductionVariants"] = [_with_defaults(variant) for variant in variants]
     config = context.new(Kind.ENDPOINT_CONFIG, parameters["EndpointConfigName"], document)
     try:
         context.store.create(config, tags_of(parameters))
@@ -82,3 +93,32 @@ def list_endpoint_configs(context: Context, parameters: Parameters) -> Answer:
     configs, token = list_page(context.store, context.tokens, Kind.ENDPOINT_CONFIG, parameters, descending=True)
     summaries = [{"EndpointConfigName": c.name, "EndpointConfigArn": c.arn, "CreationTime": c.created} for c in configs]
     return {"EndpointConfigs": summaries, **token}
+
+
+def _with_defaults(variant: dict[str, Any]) -> dict[str, Any]:
+    count = {} if "ServerlessConfig" in variant else {"InitialInstanceCount": 1}
+    return {**count, "InitialVariantWeight": 1.0, **variant}
+
+
+def _check_variant(variant: dict[str, Any], config: Parameters, model: Resource) -> None:
+    strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", _ROUTING[0])
+    if strategy not in _ROUTING:
+        raise CREATE.refusal("ProductionVariants[].RoutingConfig.RoutingStrategy", strategy)
+    if "ServerlessConfig" in variant:
+        _check_serverless(variant, config, model)
+
+
+def _check_serverless(variant: dict[str, Any], config: Parameters, model: Resource) -> None:
+    """What AWS has not for serverless endpoints: "Feature exclusions" on the developer guide's page about them."""
+    if "InstanceType" in variant or "InitialInstanceCount" in variant:
+        raise ValidationError("A ProductionVariant has either a ServerlessConfig, or InstanceType and instance count.")
+    multi_model = model.document.get("PrimaryContainer", {}).get("Mode") == "MultiModel"
+    if "DataCaptureConfig" in config or "AsyncInferenceConfig" in config or multi_model or "VpcConfig" in config:
+        raise ValidationError("One or more endpoint features are not supported using this configuration.")
+    serverless = variant["ServerlessConfig"]
+    if serverless["MemorySizeInMB"] % _MEMORY_STEP:
+        raise ValidationError(
+            f"MemorySizeInMB {serverless['MemorySizeInMB']} of a ServerlessConfig must be one of 1024, 2048, … 6144."
+        )
+    if serverless.get("ProvisionedConcurrency", 0) > serverless["MaxConcurrency"]:
+        raise ValidationError("ProvisionedConcurrency of a ServerlessConfig must not be above its MaxConcurrency.")

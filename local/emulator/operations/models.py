@@ -10,31 +10,39 @@ from emulator.operations.paging import list_page
 from emulator.operations.support import Supported
 from emulator.store.port import Kind, NameTaken, NotFound
 
-_CONTAINER = ["Image", "ModelDataUrl", "Environment", "Mode"]
+_SOURCE = "ModelDataSource.S3DataSource"
+_WORKS = ["Image", "ModelDataUrl", "Environment", "Mode", "ContainerHostname"]
+_WORKS += [f"{_SOURCE}.{name}" for name in ("S3Uri", "S3DataType", "CompressionType")]
+_NO_EFFECT = ["ImageConfig", "MultiModelConfig", f"{_SOURCE}.ModelAccessConfig"]
 
 CREATE = Supported(
     "CreateModel",
     works=[
         "ModelName",
         "Tags",
-        *(f"PrimaryContainer.{name}" for name in _CONTAINER),
-        *(f"Containers[].{name}" for name in _CONTAINER),
+        "InferenceExecutionConfig",
+        *(f"PrimaryContainer.{name}" for name in _WORKS),
+        *(f"Containers[].{name}" for name in _WORKS),
     ],
     no_effect=[
         "ExecutionRoleArn",
         "VpcConfig",
         "EnableNetworkIsolation",
-        "PrimaryContainer.ContainerHostname",
-        "Containers[].ContainerHostname",
+        *(f"PrimaryContainer.{name}" for name in _NO_EFFECT),
+        *(f"Containers[].{name}" for name in _NO_EFFECT),
     ],
-    notes={"Containers[].Image": "one container", "PrimaryContainer.Mode": "`SingleModel`"},
+    notes={
+        "PrimaryContainer.Mode": "`SingleModel`, `MultiModel`",
+        "Containers[].Mode": "`SingleModel`, or `MultiModel` of one alone",
+        "InferenceExecutionConfig": "`Serial`, `Direct`",
+    },
 )
 
 
 def create_model(context: Context, parameters: Parameters) -> Answer:
-    """Store the model; whether its image and data can be had shows when an endpoint needs them."""
+    """Store the model; whether its images and data can be had shows when an endpoint needs them."""
     CREATE.check(parameters)
-    container_of(parameters)
+    _check_containers(parameters)
     document = {k: v for k, v in parameters.items() if k != "Tags"}
     model = context.new(Kind.MODEL, parameters["ModelName"], document)
     try:
@@ -45,14 +53,19 @@ def create_model(context: Context, parameters: Parameters) -> Answer:
 
 
 def describe_model(context: Context, parameters: Parameters) -> Answer:
-    """The request and the time of creation."""
+    """The request with AWS's defaults, and the time of creation."""
     model = context.find(Kind.MODEL, parameters["ModelName"])
-    return {
+    answer: Answer = {
         "EnableNetworkIsolation": False,
         **model.document,
         "ModelArn": model.arn,
         "CreationTime": model.created,
     }
+    if "PrimaryContainer" in answer:
+        answer["PrimaryContainer"] = {"Mode": "SingleModel", **answer["PrimaryContainer"]}
+    if "Containers" in answer:
+        answer["Containers"] = [{"Mode": "SingleModel", **container} for container in answer["Containers"]]
+    return answer
 
 
 def delete_model(context: Context, parameters: Parameters) -> Answer:
@@ -72,16 +85,45 @@ def list_models(context: Context, parameters: Parameters) -> Answer:
     return {"Models": summaries, **token}
 
 
-def container_of(model: Parameters) -> dict[str, Any]:
-    """The one container of a model. Raises NotImplementedHere for several, ValidationError for none."""
-    containers = model.get("Containers", [])
-    if "PrimaryContainer" in model and containers:
+def _check_containers(model: Parameters) -> None:
+    """Raise ValidationError for containers that make no sense together."""
+    primary, containers = model.get("PrimaryContainer"), model.get("Containers", [])
+    if primary is not None and containers:
         raise ValidationError("A model has either a PrimaryContainer or Containers, not both.")
+    if primary is None and not containers:
+        raise ValidationError("A model needs a PrimaryContainer or Containers.")
+    for container in containers or [primary]:
+        _check_container(container)
     if len(containers) > 1:
-        raise CREATE.refusal("Containers", f"{len(containers)} containers (an inference pipeline)")
-    container: dict[str, Any] | None = model.get("PrimaryContainer") or (containers[0] if containers else None)
-    if container is None or "Image" not in container:
-        raise ValidationError("A model needs a PrimaryContainer with an Image.")
-    if container.get("Mode", "SingleModel") != "SingleModel":
-        raise CREATE.refusal("PrimaryContainer.Mode", container["Mode"])
-    return container
+        _check_pipeline(model, containers)
+    elif "InferenceExecutionConfig" in model:
+        raise ValidationError("InferenceExecutionConfig goes with models of several containers.")
+
+
+def _check_container(container: dict[str, Any]) -> None:
+    if "Image" not in container:
+        raise ValidationError("A container needs an Image.")
+    source = container.get("ModelDataSource", {}).get("S3DataSource")
+    if source is not None and "ModelDataUrl" in container:
+        raise ValidationError("A container has either a ModelDataUrl or a ModelDataSource, not both.")
+    if source is not None and source["S3DataType"] == "S3Prefix" and not source["S3Uri"].endswith("/"):
+        # The member's own documentation: "the key name prefix … must end with a forward slash".
+        raise ValidationError(
+            f'S3Uri {source["S3Uri"]} of an S3DataSource of S3DataType S3Prefix must end with a forward slash "/".'
+        )
+    if container.get("Mode") == "MultiModel" and source is None and "ModelDataUrl" not in container:
+        raise ValidationError("A container of Mode MultiModel needs a ModelDataUrl, the S3 prefix of its models.")
+    if container.get("Mode") == "MultiModel" and source is not None and source["CompressionType"] != "None":
+        raise ValidationError("The models of a container of Mode MultiModel are below an S3Prefix, not compressed.")
+
+
+def _check_pipeline(model: Parameters, containers: list[dict[str, Any]]) -> None:
+    if any(c.get("Mode") == "MultiModel" for c in containers):
+        # AWS's own text: https://github.com/OElesin/sagemaker-autopilot-step-functions/issues/10
+        raise ValidationError("More than one container in MultiModel mode is not supported with inference pipeline.")
+    names = [c["ContainerHostname"] for c in containers if "ContainerHostname" in c]
+    if len(set(names)) < len(names):
+        raise ValidationError("The ContainerHostnames of a model's Containers must be unique.")
+    direct = model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct"
+    if direct and len(names) < len(containers):
+        raise ValidationError("Containers that are invoked directly need a ContainerHostname each.")

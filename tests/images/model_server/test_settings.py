@@ -13,6 +13,7 @@ def test_defaults() -> None:
     assert settings.threads == 4
     assert from_environment({}, 64).threads == 64
     assert settings.default_model_name is None
+    assert (settings.multi_model, settings.model_bytes) == (False, 0)
     assert settings.without_meaning == ()
 
 
@@ -27,7 +28,8 @@ def test_the_environment_is_used() -> None:
             "SAGEMAKER_TFS_DEFAULT_MODEL_NAME": "half",
             "SAGEMAKER_TFS_INTER_OP_PARALLELISM": "1",
             "SAGEMAKER_TFS_INTRA_OP_PARALLELISM": "2",
-            "SAGEMAKER_MULTI_MODEL": "False",
+            "SAGEMAKER_MULTI_MODEL": "True",
+            "MODEL_SERVER_MODEL_BYTES": "1000",
         },
         2,
     )
@@ -35,6 +37,7 @@ def test_the_environment_is_used() -> None:
     assert (settings.host, settings.port, settings.threads) == ("0.0.0.0", 9000, 3)
     assert settings.default_model_name == "half"
     assert (settings.inter_op_threads, settings.intra_op_threads) == (1, 2)
+    assert (settings.multi_model, settings.model_bytes) == (True, 1000)
     assert settings.without_meaning == ()
 
 
@@ -66,7 +69,7 @@ def test_variables_without_meaning_are_collected() -> None:
         ("MODEL_SERVER_THREADS", "0"),
         ("SAGEMAKER_TFS_INTRA_OP_PARALLELISM", "many"),
         ("SAGEMAKER_MULTI_MODEL", "yes"),
-        ("SAGEMAKER_MULTI_MODEL", "true"),
+        ("MODEL_SERVER_MODEL_BYTES", "1k"),
     ],
 )
 def test_values_that_cannot_be_used_are_named(name: str, value: str) -> None:

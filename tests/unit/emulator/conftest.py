@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,12 +72,14 @@ def emulator(tmp_path: Path) -> Iterator[Callable[..., SimpleNamespace]]:
         *,
         storage: Any = None,
         health: Any = None,
+        models: Any = None,
+        images: Mapping[str, History] | None = None,
         at_once: int = 100,
         store: Any = None,
         **more: Any,
     ) -> SimpleNamespace:
         clock, store, logs = FakeClock(), store or MemoryStore(), FakeLogs()
-        engine = FakeEngine({IMAGE: history or History()})
+        engine = FakeEngine({IMAGE: history or History(), **(images or {})})
         storage = storage or FakeStorage({DATA: b"1,2\n"})
         account = Account("us-east-1")
         environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
@@ -93,7 +95,7 @@ def emulator(tmp_path: Path) -> Iterator[Callable[..., SimpleNamespace]]:
             **more,  # type: ignore[arg-type]
         )
         jobs = TrainingJobs(services, at_once)
-        endpoints = Endpoints(services, health or FakeHealth(), choose=lambda: 0.0)
+        endpoints = Endpoints(services, health or FakeHealth(), choose=lambda: 0.0, models=models)
         objects = FakeObjects()
         runtime = Runtime.over(containers, endpoints, objects, services, choose=lambda: 0.5)
         context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, runtime)

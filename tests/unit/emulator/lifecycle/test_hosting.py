@@ -1,33 +1,20 @@
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hosted import MODEL, SERVES, archive, gone, until
 
 from emulator.engine.fake import History
 from emulator.errors import ValidationError
 from emulator.lifecycle.fake import FakeHealth, FakeStorage
 from emulator.lifecycle.target import NoneHealthy
 from emulator.operations import OPERATIONS
-from emulator.store.port import Kind, NotFound, Resource
+from emulator.store.port import Kind, NotFound
 
 Make = Callable[..., SimpleNamespace]
-MODEL = "s3://bucket/models/job/output/model.tar.gz"
-SERVES = History(lines=("serving",), runs_until_stopped=True, address="127.0.0.1:8080")
-
-
-def archive() -> bytes:
-    """A model.tar.gz with one file."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as tar:
-        member = tarfile.TarInfo("1/saved_model.pb")
-        member.size = 3
-        tar.addfile(member, io.BytesIO(b"abc"))
-    return file.getvalue()
 
 
 def create(emulator: SimpleNamespace, name: str = "endpoint", *, variants: list[dict[str, Any]] | None = None) -> None:
@@ -39,26 +26,6 @@ def create(emulator: SimpleNamespace, name: str = "endpoint", *, variants: list[
         emulator.context, {"EndpointConfigName": "config", "ProductionVariants": variants or production}
     )
     OPERATIONS["CreateEndpoint"](emulator.context, {"EndpointName": name, "EndpointConfigName": "config"})
-
-
-def until(emulator: SimpleNamespace, status: str, name: str = "endpoint") -> Resource:
-    """The endpoint, once it has that status."""
-
-    def look() -> Resource | None:
-        endpoint = emulator.store.get(Kind.ENDPOINT, name)
-        return endpoint if endpoint.status == status else None
-
-    found: Resource = emulator.poll(look, f"status {status}")
-    return found
-
-
-def gone(emulator: SimpleNamespace, name: str = "endpoint") -> bool:
-    """Whether the store knows the endpoint no more."""
-    try:
-        emulator.store.get(Kind.ENDPOINT, name)
-    except NotFound:
-        return True
-    return False
 
 
 @pytest.fixture
@@ -76,7 +43,7 @@ def test_an_endpoint_comes_into_service_with_its_model_unpacked(emulator: Make, 
     assert (work.base_dir / "model/1/saved_model.pb").read_bytes() == b"abc"
     assert work.command == "serve"
     assert work.environment["A"] == "b"
-    assert endpoint.document["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+    assert endpoint.document["Running"] == {"AllTraffic": 1}
     target = made.endpoints.target("endpoint", None)
     assert (target.variant, target.address) == ("AllTraffic", "127.0.0.1:8080")
     assert target.log_group == "/aws/sagemaker/Endpoints/endpoint"
@@ -211,8 +178,8 @@ def test_several_variants_and_instances(emulator: Make, storage: FakeStorage) ->
         ],
     )
     endpoint = until(made, "InService")
-    assert [v["CurrentInstanceCount"] for v in endpoint.document["ProductionVariants"]] == [2, 1]
-    deployment = made.endpoints._deployments["endpoint"]
+    assert endpoint.document["Running"] == {"A": 2, "B": 1}
+    deployment = made.endpoints._serving["endpoint"]
     chosen = [deployment.target(None, choice).variant for choice in (0.0, 0.5, 0.74, 0.76, 0.99)]
     assert chosen == ["A", "A", "A", "B", "B"]
     assert made.endpoints.target("endpoint", "B").variant == "B"
@@ -220,28 +187,3 @@ def test_several_variants_and_instances(emulator: Make, storage: FakeStorage) ->
     assert len(streams) == 2
     with pytest.raises(KeyError):
         made.endpoints.target("endpoint", "C")
-
-
-def test_shutting_down_ends_containers_and_says_so(emulator: Make, storage: FakeStorage) -> None:
-    """The containers do not outlive the emulator, so the endpoint is Failed, and can be deleted next time."""
-    made = emulator(SERVES, storage=storage)
-    create(made)
-    until(made, "InService")
-    made.endpoints.shut_down(5)
-    endpoint = made.store.get(Kind.ENDPOINT, "endpoint")
-    assert endpoint.status == "Failed"
-    assert "The emulator ended" in endpoint.document["FailureReason"]
-    assert not made.engine.started[0].alive()
-
-
-def test_what_a_killed_emulator_left_is_settled(emulator: Make) -> None:
-    """Deleting is finished, Creating and InService become Failed."""
-    made = emulator()
-    now = made.clock.now()
-    for name in ("Creating", "InService", "Deleting", "Failed"):
-        made.store.create(Resource(Kind.ENDPOINT, name, f"arn:{name}", now, now, {}, name), {})
-    made.endpoints.settle()
-    assert made.store.get(Kind.ENDPOINT, "Creating").status == "Failed"
-    assert made.store.get(Kind.ENDPOINT, "InService").status == "Failed"
-    assert made.store.get(Kind.ENDPOINT, "Failed").version == 1
-    assert gone(made, "Deleting")

@@ -149,14 +149,18 @@ def test_what_is_not_implemented_is_refused_by_name(
 @pytest.mark.parametrize(
     ("operation", "parameters", "named"),
     [
-        ("CreateModel", {"ModelName": "m", "Containers": [container(), container()]}, "inference pipeline"),
-        ("CreateModel", {"ModelName": "m", "PrimaryContainer": container(Mode="MultiModel")}, "MultiModel"),
-        ("CreateModel", {"ModelName": "m", "PrimaryContainer": container(ModelDataSource={})}, "ModelDataSource"),
-        ("CreateEndpointConfig", {**config(), "DataCaptureConfig": {}}, "DataCaptureConfig"),
+        ("CreateModel", {"ModelName": "m", "PrimaryContainer": {"ModelPackageName": "p"}}, "ModelPackageName"),
         (
-            "CreateEndpoint",
-            {"EndpointName": "e", "EndpointConfigName": "c", "DeploymentConfig": {}},
-            "DeploymentConfig",
+            "CreateModel",
+            {"ModelName": "m", "Containers": [container(AdditionalModelDataSources=[])]},
+            "Containers[].AdditionalModelDataSources",
+        ),
+        ("CreateEndpointConfig", {**config(), "ShadowProductionVariants": []}, "ShadowProductionVariants"),
+        ("CreateEndpointConfig", {**config(), "ExplainerConfig": {}}, "ExplainerConfig"),
+        (
+            "UpdateEndpointWeightsAndCapacities",
+            {"EndpointName": "e", "DesiredWeightsAndCapacities": [{"VariantName": "A", "ServerlessUpdateConfig": {}}]},
+            "DesiredWeightsAndCapacities[].ServerlessUpdateConfig",
         ),
         ("InvokeEndpoint", {"EndpointName": "e", "Body": b"", "SessionId": "NEW_SESSION"}, "SessionId"),
         ("ListTrainingJobs", {"WarmPoolStatusEquals": "InUse"}, "WarmPoolStatusEquals"),
@@ -328,7 +332,7 @@ def test_models_and_configs_come_and_go(call: Callable[..., Any]) -> None:
     """Create, describe, list, delete; deleting a model does not ask who uses it."""
     call("CreateModel", ModelName="model", PrimaryContainer=container(), ExecutionRoleArn="arn:role")
     call("CreateEndpointConfig", **config())
-    assert call("DescribeModel", ModelName="model")["PrimaryContainer"] == container()
+    assert call("DescribeModel", ModelName="model")["PrimaryContainer"] == container(Mode="SingleModel")
     assert call("DescribeEndpointConfig", EndpointConfigName="config")["ProductionVariants"][0] == {
         **config()["ProductionVariants"][0],
         "InitialVariantWeight": 1.0,
@@ -338,6 +342,99 @@ def test_models_and_configs_come_and_go(call: Callable[..., Any]) -> None:
     call("DeleteModel", ModelName="model")
     call("DeleteEndpointConfig", EndpointConfigName="config")
     assert call("ListModels")["Models"] == []
+
+
+def source(uri: str) -> dict[str, Any]:
+    """A ModelDataSource."""
+    return {"S3DataSource": {"S3Uri": uri, "S3DataType": "S3Prefix", "CompressionType": "None"}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({}, "needs a PrimaryContainer or Containers"),
+        ({"PrimaryContainer": container(), "Containers": [container()]}, "either a PrimaryContainer or Containers"),
+        ({"PrimaryContainer": {}}, "needs an Image"),
+        ({"PrimaryContainer": {"Image": "i", "Mode": "MultiModel"}}, "needs a ModelDataUrl"),
+        (
+            {"Containers": [container(), container(Mode="MultiModel")]},
+            "^More than one container in MultiModel mode is not supported with inference pipeline.$",
+        ),
+        ({"Containers": [container(ContainerHostname="a")] * 2}, "must be unique"),
+        (
+            {"Containers": [container(), container()], "InferenceExecutionConfig": {"Mode": "Direct"}},
+            "need a ContainerHostname each",
+        ),
+        ({"PrimaryContainer": container(), "InferenceExecutionConfig": {"Mode": "Serial"}}, "several containers"),
+        ({"PrimaryContainer": container(ModelDataSource=source("s3://b/p/"))}, "either a ModelDataUrl or a ModelData"),
+        (
+            {"PrimaryContainer": {"Image": "i", "ModelDataSource": source("s3://b/p")}},
+            "must end with a forward slash",
+        ),
+    ],
+)
+def test_containers_that_make_no_sense_together(
+    call: Callable[..., Any], parameters: dict[str, Any], text: str
+) -> None:
+    """A ValidationException, and no model."""
+    with pytest.raises(ValidationError, match=text):
+        call("CreateModel", ModelName="m", **parameters)
+    assert call("ListModels")["Models"] == []
+
+
+SERVERLESS = {
+    "VariantName": "A",
+    "ModelName": "model",
+    "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5},
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "more", "text"),
+    [
+        ({"InstanceType": "ml.m5.large"}, {}, "either a ServerlessConfig"),
+        ({}, {"DataCaptureConfig": {}}, "^One or more endpoint features are not supported using this configuration.$"),
+        ({"ServerlessConfig": {"MemorySizeInMB": 2000, "MaxConcurrency": 5}}, {}, "MemorySizeInMB 2000"),
+        (
+            {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5, "ProvisionedConcurrency": 6}},
+            {},
+            "must not be above its MaxConcurrency",
+        ),
+    ],
+)
+def test_serverless_variants_that_aws_has_not(
+    call: Callable[..., Any], variant: dict[str, Any], more: dict[str, Any], text: str
+) -> None:
+    """A ValidationException; without these the configuration is there, and says nothing of instances."""
+    call("CreateModel", ModelName="model", PrimaryContainer=container())
+    with pytest.raises(ValidationError, match=text):
+        call("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[{**SERVERLESS, **variant}], **more)
+    call("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[SERVERLESS])
+    described = call("DescribeEndpointConfig", EndpointConfigName="c")["ProductionVariants"][0]
+    assert described == {**SERVERLESS, "InitialVariantWeight": 1.0}
+
+
+def test_endpoints_are_listed_by_name_and_status(call: Callable[..., Any]) -> None:
+    """Sorted and filtered as the request says; by default the newest first."""
+    made = call.made  # type: ignore[attr-defined]
+    call("CreateModel", ModelName="model", PrimaryContainer={"Image": made.image})
+    call("CreateModel", ModelName="broken", PrimaryContainer=container())  # whose image nobody has
+    call("CreateEndpointConfig", **config())
+    call("CreateEndpointConfig", **{**config("broken"), "EndpointConfigName": "broken"})
+    for name, of in (("b", "config"), ("c", "broken"), ("a", "config")):
+        made.clock.advance(1)
+        call("CreateEndpoint", EndpointName=name, EndpointConfigName=of)
+        status = "Failed" if of == "broken" else "InService"
+        made.poll(lambda n=name, s=status: made.store.get(Kind.ENDPOINT, n).status == s, status)
+
+    def names(**parameters: Any) -> list[str]:
+        return [e["EndpointName"] for e in call("ListEndpoints", **parameters)["Endpoints"]]
+
+    assert names() == ["a", "c", "b"]
+    assert names(SortBy="Name", SortOrder="Ascending") == ["a", "b", "c"]
+    assert names(SortBy="Status", SortOrder="Ascending") == ["c", "a", "b"]
+    assert names(StatusEquals="InService", SortBy="Name", SortOrder="Descending") == ["b", "a"]
+    assert names(NameContains="c") == ["c"]
 
 
 def test_lists_are_paged(call: Callable[..., Any], emulator: Make) -> None:

@@ -1,0 +1,150 @@
+"""Multi-model mode: models that are loaded and unloaded while the server runs, each from a folder of its own.
+
+The contract is AWS's "Custom Containers Contract for Multi-Model Endpoints".
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from model_server import saved_models
+from model_server.catalogue import Catalogue, LoadedModel
+from model_server.errors import (
+    BadInputError,
+    LoadedAlreadyError,
+    ModelServerError,
+    NotFoundError,
+    OutOfMemoryError,
+    RequestError,
+    StartError,
+)
+from model_server.saved_models import SavedModel
+
+Load = Callable[[SavedModel], LoadedModel]
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Model:
+    """A name, the folder it was loaded from, and the SavedModels that were there."""
+
+    url: str
+    size: int  # bytes of its files
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    servables: list[LoadedModel] = field(default_factory=list)
+    ready: bool = False
+    uses: int = 0
+
+
+class MultiModel:
+    """The models by the names that SageMaker gives them; safe for many threads."""
+
+    def __init__(self, load: Load, available: Callable[[], int], limit: int = 0) -> None:
+        """`available` says how many bytes of memory are left; `limit`, unless 0, what the models' files may take."""
+        self._load = load
+        self._available = available
+        self._limit = limit
+        self._models: dict[str, _Model] = {}
+        self._changed = threading.Condition()
+
+    def load(self, name: str, url: str) -> None:
+        """Load what is in the folder. Raises LoadedAlreadyError, OutOfMemoryError, NotFoundError, or RequestError."""
+        folder = Path(url)
+        if not folder.is_absolute():
+            raise BadInputError(f"url must be the absolute path of a model's folder, not {url!r}")
+        if not folder.is_dir():
+            raise NotFoundError(f"Could not find base path {url} for servable {name}")
+        model = _Model(url, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        with self._changed:
+            if name in self._models:
+                raise LoadedAlreadyError(f"Model {name} is already loaded.")
+            self._check_memory(model)
+            self._models[name] = model
+        start = time.monotonic()
+        try:
+            self._fill(model, folder)
+        except Exception as error:  # whatever a damaged file makes TensorFlow raise
+            with self._changed:
+                del self._models[name]
+            _close(model)
+            raise _as_request_error(error, name) from error
+        model.ready = True
+        _log.info("Loaded model %s from %s in %.1f s", name, url, time.monotonic() - start)
+
+    def unload(self, name: str) -> None:
+        """Forget it at once, and give its memory back when nobody uses it any more. Raises NotFoundError."""
+        with self._changed:
+            model = self._find(name)
+            del self._models[name]
+            self._changed.wait_for(lambda: not model.uses)
+        _close(model)
+        _log.info("Unloaded model %s", name)
+
+    def describe(self, name: str) -> dict[str, str]:
+        """The model as the contract shows it. Raises NotFoundError."""
+        with self._changed:
+            return {"modelName": name, "modelUrl": self._find(name).url}
+
+    def list(self) -> list[dict[str, str]]:
+        """All that are loaded, in the order they were."""
+        with self._changed:
+            return [{"modelName": name, "modelUrl": m.url} for name, m in self._models.items() if m.ready]
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[Catalogue]:
+        """The SavedModels of that name, which stay loaded during the block. Raises NotFoundError."""
+        with self._changed:
+            model = self._find(name)
+            model.uses += 1
+        try:
+            yield model.catalogue
+        finally:
+            with self._changed:
+                model.uses -= 1
+                self._changed.notify_all()
+
+    def _find(self, name: str) -> _Model:
+        model = self._models.get(name)
+        if model is None or not model.ready:
+            raise NotFoundError(f"Model {name} is not loaded")
+        return model
+
+    def _check_memory(self, model: _Model) -> None:
+        loaded = sum(m.size for m in self._models.values())
+        if self._limit and loaded + model.size > self._limit:
+            raise OutOfMemoryError(
+                f"Memory exhausted: {model.size} bytes of this model and {loaded} of those that are loaded are more "
+                f"than the {self._limit} of MODEL_SERVER_MODEL_BYTES"
+            )
+        available = self._available()
+        if model.size > available:
+            raise OutOfMemoryError(f"Memory exhausted: {available} bytes are left, the model has {model.size}")
+
+    def _fill(self, model: _Model, folder: Path) -> None:
+        saved_models.refuse_handlers(folder)
+        found = saved_models.find(folder)
+        model.catalogue.expect(found, found[0].name)
+        for saved in found:
+            servable = self._load(saved)
+            model.servables.append(servable)
+            model.catalogue.add(saved, servable)
+
+
+def _close(model: _Model) -> None:
+    for servable in model.servables:
+        servable.close()
+
+
+def _as_request_error(error: Exception, name: str) -> RequestError:
+    """What a load that failed is answered with."""
+    cause = error.__cause__ if isinstance(error, StartError) else error
+    if isinstance(cause, MemoryError) or type(cause).__name__ == "ResourceExhaustedError":  # the latter is TensorFlow's
+        return OutOfMemoryError(f"Memory exhausted while model {name} was loaded: {error}")
+    what = "" if isinstance(error, ModelServerError) else f"{type(error).__name__}: "
+    return RequestError(f"Model {name} cannot be loaded: {what}{error}")
