@@ -37,6 +37,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
         "UV_NO_INDEX": "1",
         "UV_FIND_LINKS": str(tmp_path / "wheels"),
         "UV_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "1",  # two versions of one size and second look the same to what was compiled
         "VIRTUAL_ENV": str(tmp_path / "venv"),
         "PATH": os.pathsep.join([str(tmp_path / "venv" / "bin"), os.environ["PATH"]]),
     }
