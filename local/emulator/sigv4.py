@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
@@ -19,24 +18,19 @@ from botocore.compat import HTTPHeaders
 
 from emulator.http import Request
 from emulator.sigv4_chunks import SIGNED_CHUNKS, BadChunk, SigningKey, check_chunks
+from emulator.sigv4_claim import HASH, Claim, read_claim
 from emulator.wire.refusals import Kind, refused
 from emulator.wire.rendering import Style, style_of
 
-_ALGORITHM = "AWS4-HMAC-SHA256"
 _TIME = "%Y%m%dT%H%M%SZ"
 _SKEW = timedelta(minutes=5)
 # As their messages say ("… (20220127T015928Z - 15 min.)", aws/aws-cli#6676); S3 documents its own.
 _SKEWS = dict.fromkeys(("s3", "sts", "iam"), timedelta(minutes=15))
-_LONGEST_PRESIGNED = 7 * 24 * 3600
 _BLOCK = 1024 * 1024
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-_HASH = "x-amz-content-sha256"
 _S3 = ("s3", "s3-object-lambda", "s3-outposts")
-# What ends a URL's path and query, or is dropped by those who take URLs apart: the signature would not cover it.
-_NOT_IN_TARGETS = re.compile("[\\x00-\\x20#\\x7f]")
-_SCOPE = re.compile("[a-z0-9-]+")
 
 
 @dataclass(frozen=True)
@@ -57,30 +51,11 @@ class Scope:
     region: str
 
 
-@dataclass(frozen=True)
-class _Claim:
-    """What the request says about its signature."""
-
-    access_key_id: str
-    date: str
-    region: str
-    service: str
-    timestamp: str
-    signed_headers: tuple[str, ...]
-    signature: str
-    token: str | None
-    expires: int | None  # seconds; presigned URLs only
-
-
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
 )
 _BAD_TOKEN = "The security token included in the request is invalid."  # noqa: S105 - AWS's text, not a secret
-_VERSION_2 = (
-    f"The authorization mechanism you have provided is not supported. Please use {_ALGORITHM}. "
-    "(boto3 presigns so when its client has Config(signature_version='s3v4').)"
-)
 _USE_ENV = ' The emulator makes new keys at each start: eval "$(python -m emulator env)" sets them.'
 
 
@@ -107,9 +82,7 @@ class Verifier:
 
     def verify(self, request: Request) -> Scope:
         """The scope that the request is signed for. Raises Refused; reads the body only where its hash is signed."""
-        if _NOT_IN_TARGETS.search(request.target):
-            raise refused("target", "The request target holds a character that no URL may hold.", style_of(request))
-        claim = _claim(request)
+        claim = read_claim(request)
         style = style_of(request, claim.service)
         keys = self._keys_of(claim, style)
         self._check_time(claim, style)
@@ -119,7 +92,7 @@ class Verifier:
         _check_payload(claim, request, keys, style)
         return Scope(claim.service, claim.region)
 
-    def _keys_of(self, claim: _Claim, style: Style) -> Credentials:
+    def _keys_of(self, claim: Claim, style: Style) -> Credentials:
         """The keys that it says it is signed with."""
         own = hmac.compare_digest(claim.access_key_id.encode(), self._keys.access_key_id.encode())
         keys = self._keys if own else self._others(claim.access_key_id)
@@ -137,7 +110,7 @@ class Verifier:
             raise refused("token expired", text, style)
         return keys
 
-    def _check_time(self, claim: _Claim, style: Style) -> None:
+    def _check_time(self, claim: Claim, style: Style) -> None:
         try:
             signed = datetime.strptime(claim.timestamp, _TIME).replace(tzinfo=UTC)
         except ValueError:
@@ -166,95 +139,10 @@ def _distance(now: datetime, by: timedelta) -> str:
 
 
 _EXPIRED_TOKEN = "The security token included in the request is expired"  # noqa: S105 - AWS's text, not a secret
-_ONE_WAY = (
-    "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or "
-    "the Authorization header should be specified"
-)
 _S3_SKEW = "The difference between the request time and the current time is too large."
 
 
-def _claim(request: Request) -> _Claim:
-    authorization = request.headers.get("authorization")
-    query = dict(request.query)
-    style = style_of(request)
-    if "X-Amz-Algorithm" in query:
-        if authorization is not None:
-            raise refused("both", _ONE_WAY, style)
-        return _claim_of_query(request, query)
-    if authorization is None:
-        if "Signature" in query and "AWSAccessKeyId" in query:
-            raise refused("unsupported", _VERSION_2, "s3")
-        text = "Access Denied: the request is not signed" if style == "s3" else "Missing Authentication Token"
-        raise refused("missing", text, style)
-    algorithm, _, rest = authorization.partition(" ")
-    if algorithm != _ALGORITHM:
-        text = f"The authorization mechanism you have provided is not supported. Please use {_ALGORITHM}."
-        raise refused("unsupported", text, style)
-    parts = [part.strip().partition("=")[::2] for part in rest.split(",")]
-    fields = dict(parts)
-    if len(fields) < len(parts):
-        raise refused("malformed", "A part of the Authorization header is repeated", style)
-    absent = [name for name in ("Credential", "SignedHeaders", "Signature") if not fields.get(name)]
-    timestamp = request.headers.get("x-amz-date")
-    if absent or timestamp is None:
-        needed = [f"Authorization's {name}" for name in absent] + ([] if timestamp else ["the header X-Amz-Date"])
-        raise refused("malformed", f"The request lacks {', '.join(needed)}", style)
-    return _checked_claim(
-        request,
-        fields,
-        timestamp=timestamp,
-        token=request.headers.get("x-amz-security-token"),
-        expires=None,
-    )
-
-
-def _claim_of_query(request: Request, query: dict[str, str]) -> _Claim:
-    style = style_of(request)
-    absent = [
-        name for name in ("Credential", "Date", "Expires", "SignedHeaders", "Signature") if f"X-Amz-{name}" not in query
-    ]
-    if absent or query["X-Amz-Algorithm"] != _ALGORITHM:
-        text = f"Query-string authentication with {_ALGORITHM} needs all of X-Amz-Algorithm, X-Amz-Credential, "
-        raise refused("malformed", text + "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders and X-Amz-Expires", style)
-    names = [name for name, _ in request.query if name.startswith("X-Amz-")]
-    if len(set(names)) < len(names):
-        raise refused("malformed", "A parameter of the signature is repeated", style)
-    expires = query["X-Amz-Expires"]
-    if not re.fullmatch("[0-9]{1,6}", expires) or int(expires) > _LONGEST_PRESIGNED:
-        text = f"X-Amz-Expires must be a number of seconds, at most a week ({_LONGEST_PRESIGNED})"
-        raise refused("malformed", text, style)
-    return _checked_claim(
-        request,
-        {name: query[f"X-Amz-{name}"] for name in ("Credential", "SignedHeaders", "Signature")},
-        timestamp=query["X-Amz-Date"],
-        token=query.get("X-Amz-Security-Token", request.headers.get("x-amz-security-token")),
-        expires=int(expires),
-    )
-
-
-def _checked_claim(
-    request: Request, fields: Mapping[str, str], *, timestamp: str, token: str | None, expires: int | None
-) -> _Claim:
-    scope = fields["Credential"].rsplit("/", 4)  # an access key may hold slashes, a scope may not
-    style = style_of(request, scope[3] if len(scope) == 5 else None)
-    if len(scope) != 5 or scope[4] != "aws4_request":
-        raise refused("malformed", "Credential must be KEY/DATE/REGION/SERVICE/aws4_request", style)
-    if not all(map(_SCOPE.fullmatch, scope[2:4])):
-        raise refused("malformed", "Credential must name a region and a service", style)
-    names = tuple(fields["SignedHeaders"].split(";"))
-    if "host" not in names:
-        raise refused("malformed", "'Host' must be a signed header", style)
-    # A header with a meaning to AWS that is sent, but not signed, could have been added on the way, or by whoever was
-    # given the URL: x-amz-copy-source would let him read any object. The hash stands in the signature by itself.
-    signed = {*names, _HASH} if expires is not None else {*names}
-    loose = [name for name in request.headers if name.startswith("x-amz-") and name not in signed]
-    if loose:
-        text = f"There were headers present in the request which were not signed: {', '.join(loose)}"
-        raise refused("missing" if style == "s3" else "signature", text, style)
-    return _Claim(scope[0], scope[1], scope[2], scope[3], timestamp, names, fields["Signature"], token, expires)
-
-
-def _signature(claim: _Claim, request: Request, keys: Credentials) -> str:
+def _signature(claim: Claim, request: Request, keys: Credentials) -> str:
     """The signature that the request should have."""
     target = request.target
     if claim.expires is not None:
@@ -323,14 +211,14 @@ def _sha256(body: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _stated_hash(claim: _Claim, request: Request) -> str | None:
+def _stated_hash(claim: Claim, request: Request) -> str | None:
     """What the client signed in place of the body; in a presigned URL it may be a parameter (JavaScript's, Go's)."""
-    if claim.expires is None or _HASH in claim.signed_headers:
-        return request.headers.get(_HASH)
+    if claim.expires is None or HASH in claim.signed_headers:
+        return request.headers.get(HASH)
     return dict(request.query).get("X-Amz-Content-Sha256")
 
 
-def _check_payload(claim: _Claim, request: Request, keys: Credentials, style: Style) -> None:
+def _check_payload(claim: Claim, request: Request, keys: Credentials, style: Style) -> None:
     """Where the client signed a hash of the body, the body must have it; only for S3 may it be unsigned."""
     stated = _stated_hash(claim, request)
     if stated is None or (claim.service in _S3 and stated in (_UNSIGNED, _UNSIGNED_CHUNKS)):
