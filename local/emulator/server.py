@@ -12,7 +12,7 @@ from typing import Any
 import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, get_header_lines
+from waitress.parser import HTTPRequestParser, ParsingError, get_header_lines
 from waitress.task import WSGITask
 
 from emulator.http import Request, Response
@@ -138,6 +138,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         self.named_headers: dict[str, str] = {}
 
     def parse_header(self, header_plus: bytes) -> None:
+        _refuse_what_is_ambiguous(header_plus)
         super().parse_header(header_plus)
         if self.body_rcv is None:
             # There is nothing to continue with; waitress 3.0.2 would wait for it for ever (boto3 sends such requests).
@@ -147,6 +148,15 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             name, value = raw_name.decode("latin-1").lower(), raw_value.strip(b" \t").decode("latin-1")
             known = self.named_headers.get(name)
             self.named_headers[name] = value if known is None else f"{known}, {value}"
+
+
+def _refuse_what_is_ambiguous(header: bytes) -> None:
+    """What two servers may read differently (RFC 9112, 5.2 and 6.1): waitress takes it. Raises ParsingError."""
+    lines = header.lower()
+    if b"\r\n " in lines or b"\r\n\t" in lines:
+        raise ParsingError("A header is folded over lines")
+    if b"\r\ntransfer-encoding:" in lines and b"\r\ncontent-length:" in lines:
+        raise ParsingError("The request has both Transfer-Encoding and Content-Length")
 
 
 class _Task(WSGITask):  # type: ignore[misc]
