@@ -135,7 +135,7 @@ class DockerEngine:
             "entrypoint": [*MERGED, *work.arguments_after(image.entrypoint)],
             "command": [],
             "hostname": work.host,
-            "environment": {**self._own_environment(work), **work.environment},
+            "environment": {**self._own_environment(work), **work.environment, **_contract(work)},
             "mounts": [_mounted(work.base_dir.resolve(), BASE)],
             "network": network,
             "networking_config": {network: self._client.api.create_endpoint_config(aliases=[work.host])},
@@ -160,13 +160,11 @@ class DockerEngine:
         return description
 
     def _own_environment(self, work: Work) -> Mapping[str, str]:
-        """What the engine itself sets: the way to the network, and where to listen."""
+        """What the engine itself sets, unless the work does: the way to the network."""
         own = proxies()
         for name in {"NO_PROXY", "no_proxy"} & own.keys():
             if own[name] != "*":
                 own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
-        if work.command == "serve":
-            own["SAGEMAKER_BIND_TO_PORT"] = str(PORT)
         return own
 
     def _address(self, container: Any) -> str:
@@ -193,6 +191,11 @@ class DockerEngine:
             undo.callback(discard, container)
             container.start()
             container.wait()
+
+
+def _contract(work: Work) -> Mapping[str, str]:
+    """Where to listen: the port that is published, whatever the request says."""
+    return {"SAGEMAKER_BIND_TO_PORT": str(PORT)} if work.command == "serve" else {}
 
 
 def _mounted(source: Path, target: str, *, read_only: bool = False) -> Mount:

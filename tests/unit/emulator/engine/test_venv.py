@@ -76,6 +76,42 @@ def test_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not {"AWS_SECRET_ACCESS_KEY", "PYTHONWARNINGS", "SAGEMAKER_BIND_TO_PORT"} & set(seen)
 
 
+def test_a_request_cannot_say_where_things_are(run: Run, tmp_path: Path) -> None:
+    """Neither tree nor port are its to name, its modules come after ours, and no folder is made where it says."""
+    elsewhere = tmp_path / "elsewhere"
+    events = run(
+        "import json, os; print(json.dumps(dict(os.environ)))",
+        "serve",
+        SAGEMAKER_BASE_DIR="/opt/ml",
+        SAGEMAKER_BIND_TO_PORT="80",
+        SAGEMAKER_REHEARSAL_PROCESS="another's",
+        PYTHONPATH="/mine",
+        HOME=str(elsewhere / "home"),
+        TMPDIR=str(elsewhere / "tmp"),
+    )
+    seen = json.loads(texts(events)[0])
+    assert seen["SAGEMAKER_BASE_DIR"] == str(tmp_path / "base")
+    assert seen["SAGEMAKER_BIND_TO_PORT"] != "80"
+    assert seen["SAGEMAKER_REHEARSAL_PROCESS"] != "another's"
+    assert seen["PYTHONPATH"] == f"{tmp_path / 'code of ours'}:/mine"
+    assert seen["HOME"] == str(elsewhere / "home")
+    assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("value", ["a\nb; touch planted", "$(touch planted)", "'\"`", " lead and trail ", "ä漢"])
+def test_values_arrive_as_they_are(run: Run, tmp_path: Path, value: str) -> None:
+    """Nothing reads them on their way: no shell, no file of lines."""
+    events = run("import json, os; print(json.dumps(os.environ['VALUE']))", VALUE=value)
+    assert json.loads(texts(events)[0]) == value
+    assert list(tmp_path.rglob("planted")) == []
+
+
+def test_a_value_that_no_environment_can_hold(run: Run) -> None:
+    """A NUL byte passes AWS's pattern; the job fails with the reason."""
+    with pytest.raises(StartFailed, match="null byte"):
+        run("", VALUE="a\0b")
+
+
 def test_serve_is_told_its_port(tmp_path: Path, run: Run) -> None:
     """A server finds the port in SAGEMAKER_BIND_TO_PORT, and can bind it."""
     code = "import os, socket; print(socket.create_server(('127.0.0.1', int(os.environ['SAGEMAKER_BIND_TO_PORT']))))"
