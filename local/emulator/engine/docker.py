@@ -101,6 +101,7 @@ class DockerEngine:
             else:
                 network = self.connect(work.name, [work.host])
                 undo.callback(network.close)
+            _let_any_user_read(work.base_dir)
             try:
                 container = self._client.containers.create(**self._description(work, image, network.name))
                 undo.callback(discard, container)
@@ -196,6 +197,14 @@ class DockerEngine:
 def _contract(work: Work) -> Mapping[str, str]:
     """Where to listen: the port that is published, whatever the request says."""
     return {"SAGEMAKER_BIND_TO_PORT": str(PORT)} if work.command == "serve" else {}
+
+
+def _let_any_user_read(tree: Path) -> None:
+    """An image may run as any user. On this machine the folder around the tree keeps all others out."""
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            with suppress(OSError):  # what a container of another user has left
+                path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o444))
 
 
 def _mounted(source: Path, target: str, *, read_only: bool = False) -> Mount:

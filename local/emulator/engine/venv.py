@@ -29,6 +29,7 @@ from emulator.images import Catalogue, ImageDefinition
 DRAIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 CHUNK_BYTES = 65536
+UMASK = 0o022  # a container's, whatever ours is: the rights of a model's files go with its archive
 _OURS = ("SAGEMAKER_BASE_DIR", "SAGEMAKER_BIND_TO_PORT")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Finds the program by the PATH of its own environment; ends with 127, and a line that says so, when it is not there, as
@@ -164,7 +165,9 @@ class VenvEngine:
             if port and suits(work.environment):
                 program = self._spares.take(_kind(definition, python), work.name, environment, work.base_dir)
             if program is None:
-                program = self._processes.start(work.name, arguments, environment=environment, folder=work.base_dir)
+                program = self._processes.start(
+                    work.name, arguments, environment=environment, folder=work.base_dir, umask=UMASK
+                )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or variable
             raise StartFailed(f"{work.name}: {arguments[0]} could not be started: {error}") from error
         return VenvContainer(program, f"127.0.0.1:{port}" if port else "")
@@ -199,6 +202,7 @@ class VenvEngine:
             environment=self._environment(work, definition, python, 0),
             folder=self._processes.folder,
             stdin=subprocess.PIPE,
+            umask=UMASK,
         )
 
     def _environment(self, work: Work, definition: ImageDefinition, python: Path, port: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -104,6 +105,17 @@ def test_values_arrive_as_they_are(run: Run, tmp_path: Path, value: str) -> None
     events = run("import json, os; print(json.dumps(os.environ['VALUE']))", VALUE=value)
     assert json.loads(texts(events)[0]) == value
     assert list(tmp_path.rglob("planted")) == []
+
+
+def test_the_rights_of_what_it_writes(run: Run, tmp_path: Path) -> None:
+    """As in a container, whoever runs the emulator and with whichever umask: they go into the model's archive."""
+    before = os.umask(0o077)
+    try:
+        run("open('file', 'w').close(); import os; os.mkdir('folder')")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "base/file").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "base/folder").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_value_that_no_environment_can_hold(run: Run) -> None:
