@@ -83,7 +83,7 @@ class Processes:
         stdout: int = subprocess.PIPE,
         umask: int = -1,
     ) -> Program:
-        """Start it in `folder` with exactly this environment, stderr in stdout, and umask (-1: ours). Raises OSError."""
+        """Start it in `folder` with this environment alone, stderr in stdout, and umask (-1: ours). Raises OSError."""
         record = Record(name, secrets.token_hex(16), os.getpid(), start_time(os.getpid()))
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{record.token}.json"
