@@ -29,9 +29,11 @@ from emulator.issued_keys import IssuedKeys
 from emulator.lifecycle.health import ContainerClient
 from emulator.lifecycle.hosting import Endpoints
 from emulator.lifecycle.ports import Services
+from emulator.lifecycle.runtime import Runtime
 from emulator.lifecycle.training import TrainingJobs
 from emulator.localstack import SERVICES, LocalStack, LocalStackFailed
 from emulator.logs import CloudWatchLogs
+from emulator.objects import S3Objects
 from emulator.operations.context import Context
 from emulator.operations.paging import Tokens
 from emulator.operations.waiting import Holds
@@ -49,6 +51,7 @@ HOST = "127.0.0.1"
 CONTAINERS_NAME_OF_HOST = "host.docker.internal"
 # Each part's share of the time that a stop may take.
 TRAINING_SECONDS, SERVING_SECONDS, REQUEST_SECONDS, LOG_SECONDS = 8.0, 8.0, 2.0, 3.0
+RUNTIME_SECONDS = 4.0  # for asynchronous invocations under way, and captured data
 SNAPSHOT_SECONDS = 20.0  # objects of many gigabytes may just have been written
 WATCH_SECONDS = 0.5  # between two looks at LocalStack's process
 
@@ -128,13 +131,15 @@ class Emulator:
         storage = S3Storage(self._backend.client("s3"))
         services = Services(store, engine, storage, logs, clock, account, work_dir, container_environment)
         containers = ContainerClient()
+        started.callback(containers.close)
         training_jobs, endpoints = TrainingJobs(services, settings.jobs), Endpoints(services, containers)
         training_jobs.settle()
         endpoints.settle()
 
+        runtime = Runtime.over(containers, endpoints, S3Objects(self._backend.client("s3")), services)
         tokens = Tokens.kept(settings.state_dir / "tokens.key")
         holds = Holds(settings.hold_seconds)
-        context = Context(account, store, clock, tokens, training_jobs, endpoints, containers, holds)
+        context = Context(account, store, clock, tokens, training_jobs, endpoints, runtime, holds)
         gateway_for = partial(
             Gateway,
             Api("sagemaker", operations.bind(operations.OPERATIONS, context)),
@@ -153,6 +158,7 @@ class Emulator:
         started.callback(endpoints.shut_down, SERVING_SECONDS)
         started.callback(training_jobs.shut_down, TRAINING_SECONDS)
         started.callback(holds.close)
+        started.callback(runtime.close, RUNTIME_SECONDS)
         started.callback(self.interrupt)
         server.start()
         if for_containers is not server:

@@ -22,6 +22,8 @@ from filelock import FileLock, Timeout
 from emulator.engine.inherited import with_defaults
 from emulator.pip_settings import read_pip_settings
 
+_sysconfig = threading.Lock()
+
 PYTHON_VERSION = (3, 11)  # what the images' TensorFlow needs
 CLEAR_SECONDS = 5.0  # how long a stop waits for what builds to clear up after itself
 LAST_LINES = 12  # of uv's output, in an error
@@ -175,7 +177,9 @@ def uv_program() -> str:
     """The uv that is installed with us."""
     import uv
 
-    return str(uv.find_uv_bin())
+    # It asks sysconfig, which hands a second thread half of its variables while a first one is still reading them.
+    with _sysconfig:
+        return str(uv.find_uv_bin())
 
 
 def _key(content: bytes) -> str:

@@ -16,9 +16,11 @@ from botocore import auth, credentials
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 
+from emulator import sigv4_plain
 from emulator.http import Request
 from emulator.sigv4_chunks import SIGNED_CHUNKS, BadChunk, SigningKey, check_chunks
 from emulator.sigv4_claim import HASH, Claim, read_claim
+from emulator.sigv4_plain import SigningScope
 from emulator.wire.refusals import Kind, refused
 from emulator.wire.rendering import Style, style_of
 
@@ -27,10 +29,10 @@ _SKEW = timedelta(minutes=5)
 # As their messages say ("… (20220127T015928Z - 15 min.)", aws/aws-cli#6676); S3 documents its own.
 _SKEWS = dict.fromkeys(("s3", "sts", "iam"), timedelta(minutes=15))
 _BLOCK = 1024 * 1024
+_S3 = ("s3", "s3-object-lambda", "s3-outposts")
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-_S3 = ("s3", "s3-object-lambda", "s3-outposts")
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,12 @@ _S3_SKEW = "The difference between the request time and the current time is too 
 
 def _signature(claim: Claim, request: Request, keys: Credentials) -> str:
     """The signature that the request should have."""
+    if claim.expires is None and claim.service not in _S3:
+        signed = {name: request.headers[name] for name in claim.signed_headers if name in request.headers}
+        scope = SigningScope(keys.secret_access_key, claim.timestamp, claim.region, claim.service)
+        plain = sigv4_plain.signature(request.method, request.target, signed, scope, lambda: _sha256(request.body))
+        if plain is not None:
+            return plain
     target = request.target
     if claim.expires is not None:
         kept = [part for part in request.query_string.split("&") if not part.startswith("X-Amz-Signature=")]

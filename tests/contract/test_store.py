@@ -266,6 +266,35 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
         SQLiteStore(tmp_path / "store.db")
 
 
+@pytest.mark.parametrize("sort_by", ["Name", "CreationTime", "Status"])
+def test_names_are_found_by_what_they_contain(store: Store, sort_by: Any) -> None:
+    """Be they many or few, by text of any length and letter for letter; with the other filters, and page by page."""
+    for number in range(400):
+        store.create(job(f"job-{number:03}", minute=number, status=["Failed", "Completed"][number % 2]), {})
+    store.create(replace(job("job-007"), kind=Kind.MODEL, arn="arn:model"), {})
+    order = {"sort_by": sort_by, "limit": 1000}
+    assert names(store, name_contains="job-007", **order) == ["job-007"]
+    assert len(names(store, name_contains="-00", **order)) == 10
+    assert len(names(store, name_contains="job", **order)) == 400
+    assert len(names(store, name_contains="9", **order)) == 76
+    assert names(store, name_contains="JOB", **order) == []
+    assert names(store, name_contains="b-*1", **order) == []
+    assert names(store, name_contains="-00", status="Failed", sort_by="Name", limit=3) == [
+        "job-000",
+        "job-002",
+        "job-004",
+    ]
+    ninth = store.get(Kind.TRAINING_JOB, "job-008")
+    behind = {"after": position(ninth, sort_by), "created_after": START + timedelta(minutes=3)}
+    assert names(store, name_contains="-00", status="Failed", **behind, **order) == []
+    assert names(store, name_contains="-00", status="Failed", descending=True, **behind, **order) == [
+        "job-006",
+        "job-004",
+    ]
+    store.delete(ninth)
+    assert "job-008" not in names(store, name_contains="-00", **order)
+
+
 def test_a_watch_tells_of_each_change(store: Store) -> None:
     """Of that resource alone: its creation, each change, and that it was deleted."""
     with store.watch(Kind.TRAINING_JOB, "a") as changed:
@@ -297,18 +326,19 @@ def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
         " PRIMARY KEY (arn, key)) WITHOUT ROWID;"
         "PRAGMA user_version = 1;"
     )
-    old = job("a", Value=1)
-    row = ("training-job", "a", old.arn, old.status, stamp(old.created), stamp(old.modified), 1, '{"Value":1}')
+    old = job("an-old-job", Value=1)
+    row = ("training-job", "an-old-job", old.arn, old.status, stamp(old.created), stamp(old.modified), 1, '{"Value":1}')
     connection.execute("INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.execute("INSERT INTO tag VALUES (?, 'k', 'v')", (old.arn,))
     connection.commit()
     connection.close()
     for _ in range(2):
         store = SQLiteStore(tmp_path / "store.db")
-        assert store.get(Kind.TRAINING_JOB, "a") == old
+        assert store.get(Kind.TRAINING_JOB, "an-old-job") == old
         assert store.tags(old.arn) == {"k": "v"}
+        assert names(store, name_contains="old") == ["an-old-job"]
         with pytest.raises(NameTaken):
-            store.create(job("a"), {})
+            store.create(job("an-old-job"), {})
         store.close()
 
 

@@ -86,6 +86,12 @@ def _endpoint_config(made: Parameters, draw: Callable[..., Any]) -> None:
         variant |= {"VariantName": f"variant-{index}", "ModelName": "model"}
 
 
+def _weights(made: Parameters, draw: Callable[..., Any]) -> None:
+    made["DesiredWeightsAndCapacities"] = made["DesiredWeightsAndCapacities"][:1]
+    for each in made["DesiredWeightsAndCapacities"]:
+        each |= {"VariantName": "A", "DesiredInstanceCount": draw(st.integers(1, 3))}
+
+
 def _search(made: Parameters, draw: Callable[..., Any]) -> None:
     made["Resource"] = "TrainingJob"
     made.pop("CrossAccountFilterOption", None)
@@ -111,4 +117,7 @@ _BY_OPERATION: dict[str, Callable[[Parameters, Callable[..., Any]], None]] = {
     "CreateModel": _model,
     "CreateEndpointConfig": _endpoint_config,
     "Search": _search,
+    "UpdateEndpoint": lambda made, draw: made.update(EndpointConfigName=draw(st.sampled_from(["config", "other"]))),
+    "UpdateEndpointWeightsAndCapacities": _weights,
+    "DeleteTrainingJob": lambda made, draw: made.update(TrainingJobName=draw(st.sampled_from(["ended", "job-0"]))),
 }

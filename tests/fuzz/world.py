@@ -45,6 +45,7 @@ IMAGE, ENDLESS, SERVING = "image:1", "endless:1", "serving:1"
 ROLE = "arn:aws:iam::000000000000:role/SageMaker"
 DATA = "s3://bucket/train/"
 BODY_OF_MANY = 2**20
+JOBS_AT_ONCE = 1000
 HANGS = 10.0  # seconds; none of what is asked takes a tenth of it
 _BASE: dict[str, dict[str, Any]] = {
     "CreateModel": {"ModelName": "model", "PrimaryContainer": {"Image": SERVING}, "ExecutionRoleArn": ROLE},
@@ -141,6 +142,10 @@ class World:
         """The model, configuration, endpoint in service and running job that requests may name."""
         for operation, parameters in _BASE.items():
             self.call(operation, parameters)
+        self.call("CreateEndpointConfig", {**_BASE["CreateEndpointConfig"], "EndpointConfigName": "other"})
+        ending = {**_BASE["CreateTrainingJob"]["AlgorithmSpecification"], "TrainingImage": IMAGE}
+        ended = {"TrainingJobName": "ended", "AlgorithmSpecification": ending}
+        self.call("CreateTrainingJob", {**_BASE["CreateTrainingJob"], **ended})
         job = {"TrainingJobName": self.job}
         if self.call("DescribeTrainingJob", job).parsed.get("TrainingJobStatus") != "InProgress":
             self.jobs += 1
@@ -182,7 +187,7 @@ def world(folder: Path) -> Iterator[World]:
             folder / "work",
             {},
         )
-        jobs, endpoints = TrainingJobs(services), Endpoints(services, FakeHealth())
+        jobs, endpoints = TrainingJobs(services, JOBS_AT_ONCE), Endpoints(services, FakeHealth())
         running.callback(jobs.shut_down, 5.0)
         running.callback(endpoints.shut_down, 5.0)
         context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, ContainerClient(), Holds(0.05))

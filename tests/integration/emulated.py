@@ -19,6 +19,7 @@ from rehearsal import environment
 IMAGE_FOLDER = Path(__file__).with_name("image")
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.14.1-cpu-py310"
 SERVING_IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.14.1-cpu"
+RUNTIME_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/runtime-tests:1"  # image/serve_runtime.py
 ROLE = "arn:aws:iam::000000000000:role/service-role/SageMaker"
 BUCKET = "rehearsal"
 QUICKLY = {"Delay": 1, "MaxAttempts": 60}
@@ -57,12 +58,18 @@ def catalogue(folder: Path) -> Path:
     """A catalogue in which the tests' image stands for TensorFlow's."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "images.toml"
-    program = json.dumps(str(IMAGE_FOLDER / "train.py")), json.dumps(str(IMAGE_FOLDER / "serve.py"))
+    serves = {
+        "tensorflow-training": "serve.py",
+        "tensorflow-inference": "serve.py",
+        "runtime-tests": "serve_runtime.py",
+    }
+    train = json.dumps(str(IMAGE_FOLDER / "train.py"))
     path.write_text(
         "".join(
             f'[[image]]\nrepository = "{repository}"\ntags = ["*"]\nfolder = {json.dumps(str(IMAGE_FOLDER))}\n'
-            f'train = ["python", {program[0]}]\nserve = ["python", {program[1]}]\npython_path = "local"\n\n'
-            for repository in ("tensorflow-training", "tensorflow-inference")
+            f'train = ["python", {train}]\nserve = ["python", {json.dumps(str(IMAGE_FOLDER / serve))}]\n'
+            'python_path = "local"\n\n'
+            for repository, serve in serves.items()
         ),
         "utf-8",
     )

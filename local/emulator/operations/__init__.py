@@ -8,7 +8,17 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from emulator.operations import endpoint_configs, endpoints, invocations, models, search, tags, training_jobs
+from emulator.operations import (
+    async_invocations,
+    endpoint_configs,
+    endpoints,
+    invocations,
+    models,
+    response_streams,
+    search,
+    tags,
+    training_jobs,
+)
 from emulator.operations.context import Answer, Context, Parameters
 from emulator.operations.support import Supported
 
@@ -39,7 +49,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "DeleteTags": tags.delete_tags,
 }
 
-RUNTIME_OPERATIONS: Mapping[str, Operation] = {"InvokeEndpoint": invocations.invoke_endpoint}
+RUNTIME_OPERATIONS: Mapping[str, Operation] = {
+    "InvokeEndpoint": invocations.invoke_endpoint,
+    "InvokeEndpointAsync": async_invocations.invoke_endpoint_async,
+    "InvokeEndpointWithResponseStream": response_streams.invoke_endpoint_with_response_stream,
+}
 
 
 def supported() -> dict[str, Supported]:

@@ -9,8 +9,8 @@ from typing import Any
 from emulator.account import Account
 from emulator.clock import Clock
 from emulator.errors import ResourceLimitExceeded, ValidationError
-from emulator.lifecycle.health import ContainerClient
 from emulator.lifecycle.hosting import Endpoints
+from emulator.lifecycle.runtime import Runtime
 from emulator.lifecycle.training import TrainingJobs
 from emulator.operations.paging import Tokens
 from emulator.operations.waiting import Holds
@@ -34,7 +34,7 @@ class Context:
     tokens: Tokens
     training_jobs: TrainingJobs
     endpoints: Endpoints
-    containers: ContainerClient
+    runtime: Runtime
     holds: Holds = field(default_factory=lambda: Holds(seconds=0))
 
     def arn(self, kind: Kind, name: str) -> str:

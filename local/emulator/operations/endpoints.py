@@ -10,6 +10,7 @@ from emulator.lifecycle.hosting import CREATING, InProgress
 from emulator.operations.context import Answer, Context, Parameters, existing, missing, tags_of
 from emulator.operations.models import container_of
 from emulator.operations.paging import list_page
+from emulator.operations.quotas import check_instances
 from emulator.operations.support import Supported
 from emulator.store.port import Kind, NameTaken, NotFound
 
@@ -30,6 +31,9 @@ def create_endpoint(context: Context, parameters: Parameters) -> Answer:
     for variant in config.document["ProductionVariants"]:
         model = context.find(Kind.MODEL, variant["ModelName"])
         deployment.append({"Variant": variant, "Container": container_of(model.document)})
+    variants = config.document["ProductionVariants"]
+    total = sum(variant["InitialInstanceCount"] for variant in variants)
+    check_instances("endpoint", variants[0].get("InstanceType", "instances"), 0, total)
     now = context.clock.now()
     document = {
         "EndpointConfigName": config.name,

@@ -10,6 +10,7 @@ from typing import Any
 from emulator.errors import ValidationError
 from emulator.lifecycle.training_request import DEFAULT_CHECKPOINTS, DEFAULT_MAX_RUNTIME, OPT_ML
 from emulator.operations.context import Parameters
+from emulator.operations.quotas import check_instances
 from emulator.operations.support import Supported
 
 CREATE = Supported(
@@ -110,6 +111,7 @@ def _check_instances(parameters: Parameters) -> None:
             f"1 validation error detected: Value '{resources['InstanceCount']}' at 'resourceConfig.instanceCount' "
             "failed to satisfy constraint: Member must have value greater than or equal to 1"
         )
+    check_instances("training job", resources["InstanceType"], 0, resources["InstanceCount"])
 
 
 def _check_time(parameters: Parameters) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -42,13 +43,13 @@ class Answer:
 
 
 class Connections:
-    """To one host; each thread has its own, which a request takes over from the one before."""
+    """To one host; a request takes one that is idle, or opens another. From any thread."""
 
     def __init__(self, base_url: str, region: str) -> None:
         parts = urlsplit(base_url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._authorization = _SIGNED.format(region=region)
-        self._local = threading.local()
+        self._idle: deque[http.client.HTTPConnection] = deque()
 
     def request(
         self,
@@ -61,11 +62,7 @@ class Connections:
         """Send it, `length` bytes of a `body` that is a file. Raises NotThere, Refused, Failing."""
         size = len(body) if isinstance(body, bytes) else length or 0
         sent = {"Authorization": self._authorization, **(headers or {}), "Content-Length": str(size)}
-        # The answer before may not have been read to its end.
-        connection: http.client.HTTPConnection | None = getattr(self._local, "idle", None)
-        self._local.idle = None
-        again = connection is not None  # the other side may have closed one that waited
-        connection = connection or self._connect()
+        connection, again = self._take()
         while True:
             try:
                 content = body if isinstance(body, bytes) else _blocks_of(body, size)
@@ -78,6 +75,19 @@ class Connections:
                     continue
                 raise Failing(f"{error or type(error).__name__}") from error
             return self._answer(connection, answer)
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _take(self) -> tuple[http.client.HTTPConnection, bool]:
+        """A connection, and whether it has waited: then the other side may have closed it."""
+        try:
+            return self._idle.pop(), True
+        except IndexError:
+            return self._connect(), False
 
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self._host, self._port, timeout=_SECONDS, blocksize=_BLOCK)
@@ -104,7 +114,7 @@ class Connections:
             raise Failing(f"the answer was cut: {error}") from error
         finally:
             if answer.isclosed() and not answer.will_close:
-                self._local.idle = connection
+                self._idle.append(connection)
             else:
                 connection.close()
 

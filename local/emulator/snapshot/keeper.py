@@ -82,6 +82,7 @@ class Keeper:
             )
         self._closing.set()
         self._pending.close()
+        self._s3.close()
 
     # From disk to S3
 

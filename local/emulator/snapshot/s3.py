@@ -60,6 +60,10 @@ class S3:
         self._http = Connections(base_url, region)
         self._client = client
 
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._http.close()
+
     # Objects
 
     def read(self, bucket: str, key: str, keep: Callable[[Entry, Iterator[bytes]], None]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +22,18 @@ _SORTS: Mapping[tuple[SortBy, bool], tuple[tuple[str, ...], str]] = {
 _GLOB_SIGNS = re.compile(r"[*?[]")
 
 
-def statement(queries: Mapping[str, str], kind: Kind, listing: Listing) -> tuple[str, dict[str, Any]]:
-    """The SQL for the first `limit` resources of the listing, and its parameters."""
+def glob(text: str) -> str:
+    """The GLOB of all that contains the text. Not instr(): a third slower."""
+    return "*" + _GLOB_SIGNS.sub(r"[\g<0>]", text) + "*"
+
+
+def statement(
+    queries: Mapping[str, str], kind: Kind, listing: Listing, ids: Sequence[int] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The SQL for the first `limit` resources of the listing, and its parameters; `ids`: of no others."""
     filters = {
-        # GLOB, not instr(): a third quicker, and as literal once its signs are quoted.
-        "name_contains": listing.name_contains and "*" + _GLOB_SIGNS.sub(r"[\g<0>]", listing.name_contains) + "*",
+        "name_contains": listing.name_contains and glob(listing.name_contains),
+        "ids": None if ids is None else json.dumps(ids),
         "status": listing.status,
         "created_after": _stamp_or_none(listing.created_after),
         "created_before": _stamp_or_none(listing.created_before),
@@ -46,7 +54,8 @@ def statement(queries: Mapping[str, str], kind: Kind, listing: Listing) -> tuple
     )
     order = "DESC" if listing.descending else "ASC"
     ordered = ", ".join(f"{column} {order}" for column in (*columns, "name"))
-    return queries["list"].format(index=index, filters=where, ordered=ordered), parameters
+    indexed = f"INDEXED BY {index}" if ids is None else "NOT INDEXED"
+    return queries["list"].format(index=indexed, filters=where, ordered=ordered), parameters
 
 
 def _stamp_or_none(time: datetime | None) -> str | None:

@@ -16,12 +16,18 @@ WHERE kind = :kind AND name = :name AND created = :created AND version = :versio
 DELETE FROM resource WHERE kind = :kind AND name = :name AND created = :created AND version = :version;
 
 -- name: list
--- {index}: the one that has the rows in this order; {key}: what they are sorted by, name last; {ordered}: the same, each
+-- {index}: INDEXED BY the one that has the rows in this order; {key}: what they are sorted by, name last; {ordered}: the same, each
 -- with ASC or DESC; {filters}: any of the conditions below.
 SELECT *
 FROM resource
-WHERE id IN (SELECT id FROM resource INDEXED BY {index} WHERE kind = :kind {filters} ORDER BY {ordered} LIMIT :limit)
+WHERE id IN (SELECT id FROM resource {index} WHERE kind = :kind {filters} ORDER BY {ordered} LIMIT :limit)
 ORDER BY {ordered};
+
+-- name: named
+SELECT rowid FROM resource_name WHERE name GLOB :name_contains LIMIT :limit;
+
+-- name: ids
+AND id IN (SELECT value FROM json_each(:ids))
 
 -- name: after
 AND ({key}) {beyond} ({values})

@@ -13,7 +13,7 @@ from queue import Empty, LifoQueue
 from typing import Any
 
 from emulator.store.documents import decode, encode
-from emulator.store.listing import statement
+from emulator.store.listing import glob, statement
 from emulator.store.port import (
     Change,
     Changed,
@@ -27,6 +27,8 @@ from emulator.store.port import (
 from emulator.store.watchers import Watchers
 
 _SCHEMA_VERSION = 2
+_TRIGRAM = 3  # letters that the index of names needs
+_FEW = 300
 _HERE = Path(__file__).parent
 
 
@@ -83,8 +85,9 @@ class SQLiteStore:
 
     def list(self, kind: Kind, listing: Listing) -> Sequence[Resource]:
         """The first `limit` resources that the listing describes."""
-        sql, parameters = statement(self._queries, kind, listing)
         with self._reading() as connection:
+            ids = self._named(connection, listing.name_contains)
+            sql, parameters = statement(self._queries, kind, listing, ids)
             rows = connection.execute(sql, parameters).fetchall()
         return [_resource(row) for row in rows]
 
@@ -193,6 +196,14 @@ class SQLiteStore:
                 f"{self._path} has schema {found}, this emulator needs {_SCHEMA_VERSION}: it was written by a newer "
                 "one. Use that one, move the file away, or name another folder with --state-dir"
             )
+
+    def _named(self, connection: sqlite3.Connection, text: str) -> Sequence[int] | None:
+        """The resources whose name contains the text, if they are few; of what many contain a page is found soon."""
+        if len(text) < _TRIGRAM:
+            return None
+        query = {"name_contains": glob(text), "limit": _FEW + 1}
+        ids = [row[0] for row in connection.execute(self._queries["named"], query)]
+        return ids if len(ids) <= _FEW else None
 
     def _get(self, connection: sqlite3.Connection, kind: Kind, name: str) -> Resource:
         row = connection.execute(self._queries["get"], {"kind": kind.value, "name": name}).fetchone()

@@ -26,6 +26,13 @@ class RequestTooLarge(ApiError):
     status = 413
 
 
+class BodyTooLarge(ApiError):
+    """The body is larger than the service's HTTP server takes: answered in plain text, without a code."""
+
+    code = "413"
+    status = 413
+
+
 class InternalFailure(ApiError):
     """A mistake of the emulator's; the log has the traceback."""
 

@@ -16,6 +16,7 @@ from emulator.wire.faults import SerializationError, UnknownOperation
 from emulator.wire.values import decode, encode, parse_json
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
+_JSON = (CONTENT_TYPE, "application/x-amz-json-1.0", "application/json", "")
 
 
 def find_operation(model: ServiceModel, request: Request) -> OperationModel:
@@ -26,6 +27,9 @@ def find_operation(model: ServiceModel, request: Request) -> OperationModel:
             f"{model.service_name} has no operation {name!r} (POST with X-Amz-Target: "
             f"{model.metadata['targetPrefix']}.OPERATION)"
         )
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _JSON:
+        raise UnknownOperation(f"The body of a request to {model.service_name} is {CONTENT_TYPE}, not {kind}")
     return model.operation_model(name)
 
 

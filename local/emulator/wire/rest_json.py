@@ -6,6 +6,7 @@ https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from datetime import datetime
 from typing import Any
@@ -15,10 +16,14 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 
 from emulator.errors import ApiError, NotImplementedHere
 from emulator.http import Request, Response
-from emulator.wire.faults import BadOutput, SerializationError, UnknownOperation
+from emulator.wire import event_stream
+from emulator.wire.faults import BadOutput, BodyTooLarge, SerializationError, UnknownOperation
 from emulator.wire.values import decode, decode_timestamp, encode, encode_timestamp, parse_json
 
 _EMPTY_BODY_STATUS = (204, 304)
+# The runtime's bodies are refused by AWS's HTTP server before validation: status 413, and a text that is no JSON, as
+# quoted in https://github.com/aws/sagemaker-python-sdk/issues/171 (the limit was 5 MB then).
+_LIMITED_BY_FRONT_END = "BodyBlob"
 
 
 def find_operation(model: ServiceModel, request: Request) -> OperationModel:
@@ -32,10 +37,10 @@ def find_operation(model: ServiceModel, request: Request) -> OperationModel:
 
 def _labels(operation: OperationModel, request: Request) -> dict[str, str] | None:
     """The decoded path labels (`{EndpointName}`, greedy `{Key+}`), or None if the path is another one."""
-    template, _, fixed_query = operation.http["requestUri"].partition("?")
-    if not set(parse_qsl(fixed_query, keep_blank_values=True)) <= set(request.query):
+    wanted, fixed_query = _template(operation.http["requestUri"])
+    if fixed_query and not fixed_query <= set(request.query):
         return None
-    wanted, given = template.split("/"), request.path.split("/")
+    given = request.path.split("/")
     labels: dict[str, str] = {}
     for index, segment in enumerate(wanted):
         if segment.endswith("+}"):
@@ -52,13 +57,20 @@ def _labels(operation: OperationModel, request: Request) -> dict[str, str] | Non
     return labels if len(given) == len(wanted) and all(labels.values()) else None
 
 
+@functools.cache
+def _template(request_uri: str) -> tuple[list[str], frozenset[tuple[str, str]]]:
+    """The segments of the path, and the query that must be there."""
+    template, _, fixed_query = request_uri.partition("?")
+    return template.split("/"), frozenset(parse_qsl(fixed_query, keep_blank_values=True))
+
+
 def parse(operation: OperationModel, request: Request) -> dict[str, Any]:
-    """The operation's parameters. Raises SerializationError; NotImplementedHere for event streams."""
+    """The operation's parameters. Raises SerializationError, BodyTooLarge; NotImplementedHere for streams of events."""
     shape = operation.input_shape
     if shape is None:
         return {}
-    if operation.has_event_stream_input or operation.has_event_stream_output:
-        raise NotImplementedHere(f"{operation.name} answers with an event stream, which is not implemented here")
+    if operation.has_event_stream_input:
+        raise NotImplementedHere(f"{operation.name} takes a stream of events, which is not implemented here")
     labels = _labels(operation, request) or {}
     parameters: dict[str, Any] = {}
     body_members: dict[str, Shape] = {}
@@ -84,6 +96,10 @@ def _from_body(shape: StructureShape, members: dict[str, Shape], request: Reques
     payload = shape.serialization.get("payload")
     if not payload and not members:
         return {}
+    if payload and shape.members[payload].name == _LIMITED_BY_FRONT_END:
+        most = shape.members[payload].metadata["max"]
+        if request.length > most:
+            raise BodyTooLarge(f"HTTP content length exceeded {most} bytes.")
     data = request.read()
     if not payload:
         value = parse_json(data) if data.strip() else {}
@@ -164,6 +180,10 @@ def respond(operation: OperationModel, output: dict[str, Any], request_id: str) 
         else:
             in_body[key] = encode(member, value, f"output.{name}")
     payload = shape.serialization.get("payload")
+    if operation.has_event_stream_output:
+        headers["Content-Type"] = event_stream.CONTENT_TYPE
+        events = event_stream.EventStream(operation.get_event_stream_output(), output[payload])
+        return Response(status, headers, events)
     if not payload:
         return Response(status, headers, json.dumps(in_body).encode())
     return Response(status, headers, _payload(shape.members[payload], output.get(payload), f"output.{payload}"))
@@ -200,6 +220,9 @@ def _to_text(shape: Shape, value: Any, path: str) -> str:
 
 def fail(error: ApiError, members: dict[str, Any], request_id: str) -> Response:
     """The answer that reports `error`, with the `members` of its shape."""
+    if isinstance(error, BodyTooLarge):
+        plain = {"Content-Type": "text/plain", "x-amzn-RequestId": request_id}
+        return Response(error.status, plain, error.message.encode())
     headers = {
         "Content-Type": "application/json",
         "x-amzn-RequestId": request_id,

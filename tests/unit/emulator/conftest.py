@@ -19,7 +19,9 @@ from emulator.engine.fake import FakeEngine, History
 from emulator.lifecycle.fake import FakeHealth, FakeLogs, FakeStorage
 from emulator.lifecycle.health import ContainerClient
 from emulator.lifecycle.hosting import Endpoints
+from emulator.lifecycle.objects import FakeObjects
 from emulator.lifecycle.ports import Services
+from emulator.lifecycle.runtime import Runtime
 from emulator.lifecycle.training import TrainingJobs
 from emulator.operations.context import Context
 from emulator.operations.paging import Tokens
@@ -61,8 +63,9 @@ def poll_fixture() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Callable[..., SimpleNamespace]:
+def emulator(tmp_path: Path) -> Iterator[Callable[..., SimpleNamespace]]:
     """Makes the life cycles over fakes: give it the engine's script, and optionally a storage and a health check."""
+    containers = ContainerClient()
 
     def make(
         history: History | None = None,
@@ -91,13 +94,17 @@ def emulator(tmp_path: Path) -> Callable[..., SimpleNamespace]:
         )
         jobs = TrainingJobs(services, at_once)
         endpoints = Endpoints(services, health or FakeHealth(), choose=lambda: 0.0)
-        context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, ContainerClient())
+        objects = FakeObjects()
+        runtime = Runtime.over(containers, endpoints, objects, services, choose=lambda: 0.5)
+        context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, runtime)
         return SimpleNamespace(
             clock=clock, store=store, logs=logs, engine=engine, storage=storage, services=services,
             jobs=jobs, endpoints=endpoints, context=context, image=IMAGE, work=tmp_path / "work", poll=poll,
+            objects=objects, runtime=runtime,
         )  # fmt: skip
 
-    return make
+    yield make
+    containers.close()
 
 
 @pytest.fixture

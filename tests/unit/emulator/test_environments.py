@@ -10,11 +10,12 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from emulator.environments import EnvironmentFailed, Environments
+from emulator.environments import EnvironmentFailed, Environments, uv_program
 
 
 @pytest.fixture
@@ -141,6 +142,22 @@ def test_two_at_once(environments: Environments, requirements: Path, reports: li
     assert len(pythons) == 1
     assert sum("building its Python environment in" in report for report in reports) == 1
     assert any("waiting" in report for report in reports)
+
+
+def test_uv_is_looked_for_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's sysconfig, by which it is found, is not safe in two: jobs that began together failed of it."""
+    both = threading.Barrier(2)
+    met = []
+
+    def find() -> str:
+        with suppress(threading.BrokenBarrierError):
+            met.append(both.wait(0.2))
+        return "uv"
+
+    monkeypatch.setattr("uv.find_uv_bin", find)
+    with ThreadPoolExecutor(2) as pool:
+        assert [each.result() for each in [pool.submit(uv_program), pool.submit(uv_program)]] == ["uv", "uv"]
+    assert met == []
 
 
 def test_stop(tmp_path: Path, requirements: Path) -> None:

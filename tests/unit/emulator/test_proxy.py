@@ -18,7 +18,7 @@ from emulator.server import Server
 @contextmanager
 def upstream(handler: Callable[[Request], Response]) -> Iterator[Proxy]:
     """A proxy to a server with that handler."""
-    server = Server(handler, threads=4)
+    server = Server(handler)
     server.start()
     try:
         yield Proxy(f"http://127.0.0.1:{server.port}")

@@ -18,9 +18,9 @@ from emulator.server import Server
 
 
 @contextmanager
-def serving(handler: Callable[[Request], Response], *, threads: int = 8) -> Iterator[Server]:
+def serving(handler: Callable[[Request], Response], *, connections: int = 64) -> Iterator[Server]:
     """A started server that is stopped in the end."""
-    server = Server(handler, threads=threads)
+    server = Server(handler, connections=connections)
     server.start()
     try:
         yield server
@@ -136,7 +136,7 @@ def test_answers_with_and_without_a_body_keep_the_connection(
 def test_answers_that_cannot_have_a_body(response: Response, caplog: pytest.LogCaptureFixture) -> None:
     """They end with their headers, and without a complaint."""
     with serving(lambda _: response) as server:
-        answer = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        answer = exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b"\r\n\r\n")
     assert b"Content-Length" not in answer
     assert caplog.text == ""
@@ -219,7 +219,7 @@ def test_stop_lets_running_requests_end() -> None:
         go.wait(30)
         return Response(200, {}, b"done")
 
-    server = Server(handle, threads=2)
+    server = Server(handle)
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.request("GET", "/")
@@ -251,7 +251,7 @@ def test_stop_is_bounded() -> None:
             go.wait(60)
         return Response(200)
 
-    server = Server(handle, threads=4)
+    server = Server(handle)
     server.start()
     idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     idle.request("GET", "/")
@@ -276,3 +276,78 @@ def test_a_server_that_was_never_started_can_be_stopped() -> None:
     server.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), timeout=1)
+
+
+def test_requests_of_a_pipeline_are_answered_in_order() -> None:
+    """A client may send the next before it has the answer to the last."""
+    one = b"POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na"
+    two = b"GET /2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    with serving(lambda request: Response(200, {}, request.path.encode() + request.read())) as server:
+        answers = exchange(server, one + two)
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers.split(b"HTTP/1.1 ")[1:]] == [b"/1a", b"/2"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx: " + b"y" * (1 << 20) + b"\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused(raw: bytes) -> None:
+    """What two programs could read in two ways included; the handler never sees it, and the connection ends."""
+    with serving(lambda _: pytest.fail("the handler was asked")) as server:
+        assert exchange(server, raw).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+def test_a_header_cannot_bring_another_along(caplog: pytest.LogCaptureFixture) -> None:
+    """A line break in a value is a mistake of ours, and nothing of the answer leaves."""
+    with caplog.at_level(logging.ERROR), serving(lambda _: Response(200, {"a": "b\r\nSet-Cookie: c"})) as server:
+        assert exchange(server, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n") == b""
+    assert "line break" in caplog.text
+
+
+def test_an_old_client_gets_what_it_understands() -> None:
+    """HTTP/1.0 knows no chunks: the end of the connection is the end of a stream."""
+    with serving(lambda _: Response(200, {}, iter([b"ab", b"cd"]))) as server:
+        answer = exchange(server, b"GET / HTTP/1.0\r\nHost: h\r\n\r\n")
+    assert b"chunked" not in answer
+    assert answer.endswith(b"\r\n\r\nabcd")
+
+
+def test_an_idle_connection_makes_room_for_a_new_one() -> None:
+    """Clients that keep their connections cannot lock out others; busy ones are left alone."""
+    with serving(lambda request: Response(200, {}, request.path.encode()), connections=2) as server:
+        idle = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(2)]
+        for connection in idle:
+            connection.request("GET", "/idle")
+            connection.getresponse().read()
+        assert exchange(server, b"GET /new HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").endswith(b"/new")
+        idle[1].request("GET", "/second")
+        assert idle[1].getresponse().read() == b"/second"
+        assert idle[0].sock is not None
+        assert idle[0].sock.recv(1) == b""  # the one that was idle for longest
+        for connection in idle:
+            connection.close()
+
+
+def test_a_stream_is_closed_when_its_client_goes() -> None:
+    """What it holds is given back, although it has not ended."""
+    closed = threading.Event()
+
+    class FakeStream:
+        def __iter__(self) -> Iterator[bytes]:
+            while not closed.is_set():
+                yield bytes(65536)
+
+        def close(self) -> None:
+            closed.set()
+
+    with serving(lambda _: Response(200, {}, FakeStream())) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            connection.recv(100)
+        assert closed.wait(10)

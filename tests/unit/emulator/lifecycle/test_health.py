@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from emulator.lifecycle.health import ContainerClient, NoAnswer
+from emulator.lifecycle.health import Call, ContainerClient, NoAnswer
 
 
 class FakeContainerServer(http.server.BaseHTTPRequestHandler):
@@ -57,10 +57,11 @@ def test_a_container_is_healthy_when_ping_answers_200(address: str) -> None:
 def test_an_answer_is_passed_on_as_it_is(address: str) -> None:
     """Not decompressed, and no redirect is followed."""
     client = ContainerClient()
-    answer = client.invoke(address, b"x", {"Accept": "a/b"})
+    answer = client.invoke(address, Call(b"x", {"Accept": "a/b"}))
     assert gzip.decompress(answer.body) == b"answer"
     assert answer.headers["content-encoding"] == "gzip"
-    assert client.invoke(address, b"x", {"Accept": "redirect"}).status == 302
+    assert client.invoke(address, Call(b"x", {"Accept": "redirect"})).status == 302
+    client.close()
 
 
 def test_no_answer_in_time_is_told_in_aws_words(silent: str) -> None:
@@ -68,4 +69,4 @@ def test_no_answer_in_time_is_told_in_aws_words(silent: str) -> None:
     with pytest.raises(
         NoAnswer, match=r"^Your invocation timed out while waiting for a response from container primary"
     ):
-        ContainerClient().invoke(silent, b"x", {}, seconds=0.05)
+        ContainerClient().invoke(silent, Call(b"x", {}, seconds=0.05))

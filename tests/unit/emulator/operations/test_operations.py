@@ -158,7 +158,7 @@ def test_what_is_not_implemented_is_refused_by_name(
             {"EndpointName": "e", "EndpointConfigName": "c", "DeploymentConfig": {}},
             "DeploymentConfig",
         ),
-        ("InvokeEndpoint", {"EndpointName": "e", "Body": b"", "TargetModel": "m.tar.gz"}, "TargetModel"),
+        ("InvokeEndpoint", {"EndpointName": "e", "Body": b"", "SessionId": "NEW_SESSION"}, "SessionId"),
         ("ListTrainingJobs", {"WarmPoolStatusEquals": "InUse"}, "WarmPoolStatusEquals"),
     ],
 )
@@ -469,6 +469,24 @@ def test_a_container_that_does_not_answer(endpoint: SimpleNamespace) -> None:
     with pytest.raises(ModelError) as raised:
         RUNTIME_OPERATIONS["InvokeEndpoint"](endpoint.context, {"EndpointName": "e", "Body": b"x"})  # no attributes
     assert raised.value.original_status == 0
+
+
+def test_more_instances_than_there_are(call: Callable[..., Any], job_request: Request) -> None:
+    """A job or an endpoint of millions is refused as by AWS's quotas, before anything is made of it."""
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2**31 - 1, "VolumeSizeInGB": 1}
+    with pytest.raises(ResourceLimitExceeded, match=r"'ml\.m5\.large for training job usage' is 100 Instances, with"):
+        call("CreateTrainingJob", **job_request(ResourceConfig=resources))
+    assert call("ListTrainingJobs")["TrainingJobSummaries"] == []
+    call("CreateModel", ModelName="model", PrimaryContainer=container())
+    variants = [{**config()["ProductionVariants"][0], "VariantName": name} for name in "AB"]
+    for variant in variants:
+        variant["InitialInstanceCount"] = 60
+    call("CreateEndpointConfig", EndpointConfigName="config", ProductionVariants=variants)
+    with pytest.raises(
+        ResourceLimitExceeded, match=r"for endpoint usage' is 100 Instances.* request delta of 120 Inst"
+    ):
+        call("CreateEndpoint", EndpointName="e", EndpointConfigName="config")
+    assert call("ListEndpoints")["Endpoints"] == []
 
 
 def test_a_status_thins_the_pages_of_training_jobs_out(call: Callable[..., Any], job_request: Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,10 +64,10 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [cut, flip, lambda path: path.write_bytes(b""), lambda path: path.write_text("{}\n")]
 )
-def test_a_damaged_file_is_told_and_set_aside(files: Files, damage: object) -> None:
+def test_a_damaged_file_is_told_and_set_aside(files: Files, damage: Callable[[Path], None]) -> None:
     """The others are read; it is still there for people, and is not told again."""
     path = whole(files)[1].path
-    damage(path)  # type: ignore[operator]
+    damage(path)
     bucket, told = files.read()
     assert isinstance(bucket, Saved)
     assert isinstance(told, tuple)
@@ -112,7 +112,7 @@ def test_a_cut_connection_leaves_what_there_was(files: Files) -> None:
 
 
 def test_a_full_disk_leaves_what_there_was(files: Files) -> None:
-    """The kernel refuses to write on (a limit on files' sizes stands for the disk); nothing is in the way afterwards."""
+    """The kernel refuses to write on (a limit on files' sizes stands for the disk); nothing is in the way then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, hard))

@@ -88,6 +88,35 @@ def test_invalid_parameters_do_not_reach_the_operation() -> None:
     assert (response.status, body["__type"]) == (400, "ValidationException")
 
 
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {}),
+        ("POST", {"x-amz-target": "DescribeModel"}),
+        ("POST", {"x-amz-target": "DynamoDB_20120810.DescribeModel"}),
+        ("POST", {"x-amz-target": "SageMaker."}),
+        ("GET", {"x-amz-target": "SageMaker.DescribeModel"}),
+        ("POST", {"x-amz-target": "SageMaker.DescribeModel", "content-type": "text/xml"}),
+        ("POST", {"x-amz-target": "SageMaker.DescribeModel", "content-type": "application/x-www-form-urlencoded"}),
+    ],
+)
+def test_what_is_not_of_the_protocol_is_unknown(method: str, headers: dict[str, str]) -> None:
+    """Without a target, with another service's, or with a body that is said to be no JSON."""
+    body = b'{"ModelName": "m"}'
+    response = control(DescribeModel=lambda _: {}).handle(Request(method, "/", headers, io.BytesIO(body), len(body)))
+    assert isinstance(response.body, bytes)
+    assert (response.status, json.loads(response.body)["__type"]) == (400, "UnknownOperationException")
+
+
+@pytest.mark.parametrize("kind", ["application/x-amz-json-1.1", "application/json; charset=utf-8", ""])
+def test_any_word_for_json_will_do(kind: str) -> None:
+    """And none at all, as a request by hand has."""
+    headers = {"x-amz-target": "SageMaker.DescribeModel", "content-type": kind}
+    body = b'{"ModelName": "m"}'
+    request = Request("POST", "/", headers, io.BytesIO(body), len(body))
+    assert control(DescribeModel=lambda _: {}).handle(request).status == 200
+
+
 @pytest.mark.parametrize("data", [b"[]", b"nonsense", b'{"ModelName": 1}'])
 def test_a_body_of_the_wrong_form_is_a_serialization_exception(data: bytes) -> None:
     """Also a JSON value that is no object."""

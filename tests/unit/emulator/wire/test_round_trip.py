@@ -14,9 +14,9 @@ from botocore.model import Shape
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
-from emulator.errors import NotImplementedHere
 from emulator.http import Request
 from emulator.wire import json_protocol, rest_json
+from emulator.wire.api import Api
 from emulator.wire.model import service_model
 
 PROTOCOLS = {"json": json_protocol, "rest-json": rest_json}
@@ -114,11 +114,24 @@ def test_writes_what_the_client_reads(service: str, name: str) -> None:
     assert b"leak" not in response.body
 
 
-def test_event_streams_are_refused_by_name() -> None:
-    """The one operation with an event stream says that it is not implemented."""
+def test_the_request_for_an_event_stream() -> None:
+    """Its parameters are those of any other; the container's Accept has a header of its own."""
     model = service_model("sagemaker-runtime")
-    operation = model.operation_model("InvokeEndpointWithResponseStream")
-    request = Request("POST", "/endpoints/e/invocations-response-stream", {}, io.BytesIO())
-    assert rest_json.find_operation(model, request) is not None
-    with pytest.raises(NotImplementedHere, match="InvokeEndpointWithResponseStream"):
-        rest_json.parse(operation, request)
+    headers = {"x-amzn-sagemaker-accept": "a/b", "content-length": "1"}
+    request = Request("POST", "/endpoints/e/invocations-response-stream", headers, io.BytesIO(b"x"), 1)
+    operation = rest_json.find_operation(model, request)
+    assert operation.name == "InvokeEndpointWithResponseStream"
+    assert rest_json.parse(operation, request) == {"EndpointName": "e", "Accept": "a/b", "Body": b"x"}
+
+
+@pytest.mark.parametrize("path", ["invocations", "invocations-response-stream"])
+def test_a_body_that_is_too_large_is_refused_as_aws_does(path: str) -> None:
+    """By its HTTP server, in plain text: boto3 shows the status as the code."""
+    api = Api("sagemaker-runtime", {"InvokeEndpoint": lambda _: {}, "InvokeEndpointWithResponseStream": lambda _: {}})
+    size = 6 * 1024 * 1024 + 1
+    request = Request("POST", f"/endpoints/e/{path}", {"content-length": str(size)}, io.BytesIO(), size)
+    response = api.handle(request)
+    answer = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
+    error = create_parser("rest-json").parse(answer, None)["Error"]
+    assert (response.status, error["Code"]) == (413, "413")
+    assert error["Message"] == "HTTP content length exceeded 6291456 bytes."

@@ -1,0 +1,166 @@
+"""What benchmarks/gateway.py measures: an emulator with an endpoint in service, and the client's process."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from platformdirs import user_cache_path
+
+from emulator.environments import Environments
+
+ROOT = Path(__file__).parents[1]
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.14.1-cpu"
+ROWS, VALUES = 10, 640  # 10 vectors of 640 values with 5 digits: 50 kB
+NAME, BUCKET, KEY = "gateway", "benchmark", "model.tar.gz"
+_JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request as bytes, and where it goes."""
+
+    address: str
+    data: bytes
+
+
+Requests = Mapping[str, Prepared]
+
+
+class Client:
+    """The client's process."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("gateway_client.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, request: Prepared, connections: int, seconds: float) -> tuple[list[float], float]:
+        """The milliseconds of each answer, and how many seconds all of them took."""
+        assert self._process.stdin
+        assert self._process.stdout
+        task = {"address": request.address, "connections": connections, "seconds": seconds}
+        self._process.stdin.write(json.dumps({**task, "request": base64.b64encode(request.data).decode()}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("The client ended; its message is above.")
+        answer = json.loads(line)
+        return answer["milliseconds"], answer["seconds"]
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+
+
+@contextmanager
+def serving() -> Iterator[Requests]:
+    """An emulator of its own with one endpoint; gives the request for each way."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        variables = {**os.environ, "XDG_STATE_HOME": temporary, "XDG_RUNTIME_DIR": temporary, "TMPDIR": temporary}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "emulator", "up", "--foreground", "--private", "--engine", "venv"],
+            env={name: value for name, value in variables.items() if not name.startswith("AWS_")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit("The emulator did not start; its message is above.")
+            environment = json.loads(line)["environment"]
+            _deploy(environment, folder)
+            body = json.dumps({"instances": [[0.12345] * VALUES] * ROWS}, separators=(",", ":")).encode()
+            print(f"body: {len(body)} bytes", file=sys.stderr)
+            yield {
+                "direct": Prepared(_container(), _raw("POST", "/invocations", {"Host": "model"}, body)),
+                "gateway": _signed(environment, body),
+            }
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _deploy(environment: Mapping[str, str], folder: Path) -> None:
+    """Model, configuration and endpoint; returns when it is in service."""
+    training = ROOT / "docker" / "tensorflow-training" / "requirements.txt"
+    environments = Environments(user_cache_path("sagemaker-rehearsal") / "environments", print)
+    python = environments.python("tensorflow-training", training)
+    subprocess.run(
+        [python, Path(__file__).with_name("gateway_model.py"), folder / "model" / "1", str(VALUES)], check=True
+    )
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        archive.add(folder / "model" / "1", "1")
+    s3, sagemaker = _client(environment, "s3"), _client(environment, "sagemaker")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=file.getvalue())
+    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/{KEY}"}
+    role = "arn:aws:iam::000000000000:role/Benchmark"
+    sagemaker.create_model(ModelName=NAME, PrimaryContainer=container, ExecutionRoleArn=role)
+    variant = {"VariantName": "All", "ModelName": NAME, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    sagemaker.create_endpoint_config(EndpointConfigName=NAME, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=NAME, EndpointConfigName=NAME)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=NAME, WaiterConfig={"Delay": 1})
+
+
+def _client(environment: Mapping[str, str], service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def _container() -> str:
+    """Where the endpoint's container listens: read from the environment of its process, which is ours."""
+    for process in Path("/proc").iterdir():
+        try:
+            variables = dict(
+                item.partition("=")[::2] for item in (process / "environ").read_text("utf-8").split("\0") if item
+            )
+            command = (process / "cmdline").read_bytes()
+        except (OSError, ValueError):
+            continue
+        if f"endpoint-{NAME}" in variables.get("SAGEMAKER_BASE_DIR", "") and b"model_server" in command:
+            return f"127.0.0.1:{variables['SAGEMAKER_BIND_TO_PORT']}"
+    raise SystemExit("No process of the endpoint was found.")
+
+
+def _signed(environment: Mapping[str, str], body: bytes) -> Prepared:
+    """InvokeEndpoint as boto3 sends it."""
+    url, path = environment["AWS_ENDPOINT_URL"], f"/endpoints/{NAME}/invocations"
+    request = AWSRequest("POST", url + path, data=body, headers={"Content-Type": _JSON, "Accept": _JSON})
+    keys = _client(environment, "sts")._request_signer._credentials
+    SigV4Auth(keys, "sagemaker", environment["AWS_REGION"]).add_auth(request)
+    address = url.removeprefix("http://")
+    return Prepared(address, _raw("POST", path, {"Host": address, **dict(request.headers.items())}, body))
+
+
+def _raw(method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    named = {"Content-Type": _JSON, "Accept": _JSON, **headers, "Content-Length": str(len(body))}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,0 +1,204 @@
+"""HTTP/1.1 on one connection: bytes to `http.Request`, and `http.Response` to bytes; parsed by llhttp."""
+
+from __future__ import annotations
+
+import functools
+import io
+import socket
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import BinaryIO
+
+import httptools
+
+from emulator.http import Request, Response
+
+_BLOCK = 256 * 1024
+_IN_MEMORY = 1024 * 1024  # a longer body goes to a file
+_LONGEST_HEAD = 256 * 1024
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Malformed(Exception):
+    """What came in is not HTTP/1.1; the message says why."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A request that was read, and what its sender wants of the connection."""
+
+    request: Request
+    keep_alive: bool
+    chunks: bool  # whether the client knows Transfer-Encoding: chunked
+
+
+class Reader:
+    """Reads requests from a socket, one after the other; those of a pipeline wait here for their turn."""
+
+    def __init__(self, connection: socket.socket, began: Callable[[], None]) -> None:
+        """`began` is called when the first bytes of a request are there, and no other is under way."""
+        self._socket = connection
+        self._began = began
+        self._read: deque[Incoming] = deque()
+        self._parser = httptools.HttpRequestParser(self)
+        self._last = False  # an upgrade was asked for, which is not given: nothing after it can be understood
+        self._reset()
+
+    @property
+    def more(self) -> bool:
+        """Whether another request, or a part of one, is here already."""
+        return bool(self._read) or self._in_message
+
+    def next(self) -> Incoming | None:
+        """The next request; None when the client has ended the connection. Raises Malformed and OSError."""
+        waiting = not self.more
+        while not self._read:
+            block = b"" if self._last else self._socket.recv(_BLOCK)
+            if not block:
+                return None
+            if waiting:
+                self._began()
+                waiting = False
+            try:
+                self._parser.feed_data(block)
+            except httptools.HttpParserUpgrade:
+                self._last = True
+            except (httptools.HttpParserError, httptools.HttpParserCallbackError) as error:
+                raise Malformed(str(error.__context__ or error)) from error
+            self._head += 0 if self._in_body else len(block)
+            if self._head > _LONGEST_HEAD + _BLOCK:
+                raise Malformed("the head of the request is too long")
+        return self._read.popleft()
+
+    def _reset(self) -> None:
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._body: BinaryIO | None = None
+        self._blocks: list[bytes] = []
+        self._length = self._head = 0
+        self._in_message = self._in_body = False
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        """A request line follows."""
+        self._reset()
+        self._in_message = True
+
+    def on_url(self, part: bytes) -> None:
+        """The target, or the next part of it."""
+        self._target += part
+
+    def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
+        """One header, with its name as it was sent."""
+        name, value = raw_name.decode("latin-1").lower(), raw_value.strip(b" \t").decode("latin-1")
+        known = self._headers.get(name)
+        self._headers[name] = value if known is None else f"{known}, {value}"
+
+    def on_headers_complete(self) -> None:
+        """A client that waits for leave to send its body gets it; one without a body waits for nothing."""
+        self._in_body = True
+        expects = self._headers.get("expect", "").lower() == "100-continue"
+        if expects and ("transfer-encoding" in self._headers or self._headers.get("content-length", "0") != "0"):
+            self._socket.sendall(_CONTINUE)
+
+    def on_body(self, block: bytes) -> None:
+        """The next part of the body."""
+        self._length += len(block)
+        if self._body is None and self._length > _IN_MEMORY:
+            self._body = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the request is forgotten
+            self._body.writelines(self._blocks)
+            self._blocks.clear()
+        if self._body is None:
+            self._blocks.append(block)
+        else:
+            self._body.write(block)
+
+    def on_message_complete(self) -> None:
+        """The request is there."""
+        if self._headers.pop("transfer-encoding", None) is not None:
+            self._headers["content-length"] = str(self._length)  # the chunks are joined
+        body = self._body if self._body is not None else io.BytesIO(b"".join(self._blocks))
+        body.seek(0)
+        request = Request(
+            method=self._parser.get_method().decode("latin-1"),
+            target=self._target.decode("latin-1"),
+            headers=self._headers,
+            body=body,
+            length=self._length,
+        )
+        chunks = self._parser.get_http_version() == "1.1"
+        self._read.append(Incoming(request, self._parser.should_keep_alive() and not self._last, chunks))
+        self._reset()
+
+
+def write(connection: socket.socket, incoming: Incoming, response: Response, *, keep_alive: bool) -> bool:
+    """Send the answer, a stream as its chunks come. Whether the connection can be used again. Raises OSError."""
+    body = response.body
+    try:
+        without_body = response.status in _WITHOUT_BODY
+        headers = dict(response.headers)
+        lengths = [name for name in headers if name.lower() == "content-length"]
+        if without_body:
+            for name in lengths:
+                del headers[name]
+        elif isinstance(body, bytes) and not lengths:
+            headers["Content-Length"] = str(len(body))
+        elif not lengths and incoming.chunks:
+            headers["Transfer-Encoding"] = "chunked"
+        elif not lengths:
+            keep_alive = False  # its end is the end of the connection
+        headers.setdefault("Date", _date(int(time.time())))
+        if not keep_alive:
+            headers["Connection"] = "close"
+        elif not incoming.chunks:
+            headers["Connection"] = "keep-alive"  # HTTP/1.0 would close otherwise
+        head = _head(response.status, headers)
+        if without_body or incoming.request.method == "HEAD":
+            connection.sendall(head)
+        elif isinstance(body, bytes):
+            connection.sendall(head + body)
+        else:
+            _stream(connection, head, body, chunked="Transfer-Encoding" in headers)
+    finally:
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
+    return keep_alive
+
+
+def _stream(connection: socket.socket, head: bytes, body: Iterable[bytes], *, chunked: bool) -> None:
+    connection.sendall(head)
+    for block in body:
+        if chunked and block:
+            connection.sendall(b"%x\r\n%b\r\n" % (len(block), block))
+        elif block:
+            connection.sendall(block)
+    if chunked:
+        connection.sendall(b"0\r\n\r\n")
+
+
+def _head(status: int, headers: dict[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} {_reason(status)}", *(f"{name}: {value}" for name, value in headers.items())]
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+        raise ValueError("a header of the answer has a line break in it")
+    return head.encode("latin-1", "replace") + b"\r\n\r\n"
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

@@ -1,0 +1,47 @@
+"""What the runtime API works with, made and ended together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from emulator.lifecycle.async_invocations import AsyncInvocations, Targets
+from emulator.lifecycle.capture import Capture
+from emulator.lifecycle.health import ContainerClient
+from emulator.lifecycle.invoking import Invoker, Models
+from emulator.lifecycle.objects import Objects
+from emulator.lifecycle.ports import Services
+
+
+class Hosts(Targets, Models, Protocol):
+    """The endpoints."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Invocations: at once, queued, and what is captured of them."""
+
+    invoker: Invoker
+    capture: Capture
+    queue: AsyncInvocations
+
+    @classmethod
+    def over(
+        cls,
+        containers: ContainerClient,
+        hosts: Hosts,
+        objects: Objects,
+        services: Services,
+        *,
+        choose: Callable[[], float] | None = None,
+    ) -> Runtime:
+        """`choose` (0 <= x < 1) picks what is captured; by chance if it is left out."""
+        invoker = Invoker(containers, hosts)
+        queue = AsyncInvocations(hosts, invoker, objects, services.logs, services.clock, services.account)
+        return cls(invoker, Capture(objects, choose) if choose else Capture(objects), queue)
+
+    def close(self, seconds: float) -> None:
+        """End what is queued and write what is captured; to be called while endpoints still serve."""
+        self.queue.close(seconds / 2)
+        self.capture.close(seconds / 2)

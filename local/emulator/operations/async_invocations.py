@@ -1,0 +1,92 @@
+"""InvokeEndpointAsync, of the runtime API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from emulator.errors import ValidationError
+from emulator.lifecycle.async_invocations import AsyncRequest, Locations
+from emulator.lifecycle.target import NoneHealthy
+from emulator.operations.context import Answer, Context, Parameters
+from emulator.operations.invocations import headers_of, not_found
+from emulator.operations.support import Supported
+from emulator.store.port import Kind, NotFound
+
+INVOKE = Supported(
+    "InvokeEndpointAsync",
+    works=[
+        "EndpointName",
+        "InputLocation",
+        "Body",
+        "ContentType",
+        "Accept",
+        "CustomAttributes",
+        "InferenceId",
+        "S3OutputPathExtension",
+        "Filename",
+        "RequestTTLSeconds",
+        "InvocationTimeoutSeconds",
+    ],
+)
+_AT_ONCE = 4  # an instance; AWS chooses "an optimal value" where the configuration says none
+
+
+def invoke_endpoint_async(context: Context, parameters: Parameters) -> Answer:
+    """Queue the request and answer at once: where its output will be, and where its failure."""
+    INVOKE.check(parameters)
+    name = parameters["EndpointName"]
+    config, instances = _endpoint(context, name)
+    if config is None:
+        raise ValidationError(f"Endpoint {name} has no AsyncInferenceConfig: use InvokeEndpoint.")
+    body, location = parameters.get("Body"), parameters.get("InputLocation")
+    if bool(body) == bool(location):
+        raise ValidationError("Provide exactly one of Body and InputLocation.")
+    if location is not None and not location.startswith("s3://"):
+        raise INVOKE.refusal("InputLocation", location)
+    inference_id = parameters.get("InferenceId", str(uuid.uuid4()))
+    request = AsyncRequest(
+        inference_id,
+        name,
+        _locations(config["OutputConfig"], parameters),
+        headers_of({**parameters, "InferenceId": inference_id}),
+        body or b"",
+        float(parameters.get("RequestTTLSeconds", 21600)),
+        float(parameters.get("InvocationTimeoutSeconds", 900)),
+        context.clock.monotonic(),
+    )
+    each = int(config.get("ClientConfig", {}).get("MaxConcurrentInvocationsPerInstance", _AT_ONCE))
+    context.runtime.queue.submit(request, each * instances)
+    answer = {"InferenceId": inference_id, "OutputLocation": request.locations.output}
+    if request.locations.failure is not None:
+        answer["FailureLocation"] = request.locations.failure
+    return answer
+
+
+def _endpoint(context: Context, name: str) -> tuple[Mapping[str, Any] | None, int]:
+    """Its AsyncInferenceConfig, and how many instances it has."""
+    try:
+        with context.endpoints.target(name, None) as target:
+            config = target.async_config
+        variants = context.store.get(Kind.ENDPOINT, name).document.get("ProductionVariants", ())
+    except NotFound:
+        raise not_found(context, name) from None
+    except NoneHealthy as error:  # the request waits in the queue until there is one again
+        return error.target.async_config, 1
+    return config, max(1, sum(int(variant.get("CurrentInstanceCount", 1)) for variant in variants))
+
+
+def _locations(config: Parameters, parameters: Parameters) -> Locations:
+    """AWS names an output by an identifier of its own: PATH/UUID.out, and FAILUREPATH/UUID-error.out."""
+    if "S3OutputPath" not in config:
+        raise INVOKE.refusal("an endpoint without AsyncInferenceConfig.OutputConfig.S3OutputPath")
+    identifier = uuid.uuid4()
+    extension = parameters.get("S3OutputPathExtension", "").strip("/")
+
+    def under(prefix: str, name: str) -> str:
+        return "/".join(part for part in (prefix.rstrip("/"), extension, name) if part)
+
+    output = under(config["S3OutputPath"], parameters.get("Filename", f"{identifier}.out"))
+    failure = under(config["S3FailurePath"], f"{identifier}-error.out") if "S3FailurePath" in config else None
+    return Locations(parameters.get("InputLocation"), output, failure)
