@@ -14,10 +14,13 @@ from emulator.command_line import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, parser
 from emulator.instance import InstanceFile
 from emulator.settings import APP, Settings
 
+PRIVATE = 0o077  # state, keys, logs, recorded requests and the data of jobs are nobody else's
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     options = parser().parse_args(arguments)
+    os.umask(PRIVATE)
     instance = InstanceFile(user_state_path(APP))
     if options.command == "up":
         return _up(options, instance)

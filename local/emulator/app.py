@@ -25,6 +25,7 @@ from emulator.gateway import Gateway
 from emulator.http import Request, Response
 from emulator.images import Catalogue, CatalogueInvalid
 from emulator.instance import Instance
+from emulator.issued_keys import IssuedKeys
 from emulator.lifecycle.health import ContainerClient
 from emulator.lifecycle.hosting import Endpoints
 from emulator.lifecycle.ports import Services
@@ -149,6 +150,7 @@ class Emulator:
             credentials,
             Recorder(settings.record) if settings.record else None,
             services=None if settings.s3_endpoint else SERVICES,
+            issued=IssuedKeys(),
         )
         gateway = gateway_for(hosts=frozenset({f"{HOST}:{server.port}", f"localhost:{server.port}"}))
         container_gateway = gateway_for(

@@ -98,10 +98,18 @@ def upload(s3: Any, path: Path, uri: str, kms_key_id: str = "") -> None:
 def _refuse_bad_names(item: S3Object) -> None:
     """AWS: no empty name, no ".", no "..", no null byte, none longer than 255 bytes."""
     for name in item.relative.split("/"):
-        if name in ("", ".", "..") or "\0" in name or len(name.encode()) > LONGEST_NAME:
+        if name in ("", ".", "..") or "\0" in name or not 0 < _bytes(name) <= LONGEST_NAME:
             raise TransferFailed(
                 f's3://{item.bucket}/{item.key}: the part {name!r} of "{item.relative}" cannot be the name of a file.'
             )
+
+
+def _bytes(name: str) -> int:
+    """How many bytes a name has on the disk; 0 for half of a character (a lone surrogate), which JSON can hold."""
+    try:
+        return len(name.encode())
+    except UnicodeEncodeError:
+        return 0
 
 
 def _fetch(s3: Any, items: list[S3Object], folder: Path) -> None:

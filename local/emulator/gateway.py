@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from emulator.errors import ApiError, NotImplementedHere
 from emulator.http import Request, Response
+from emulator.issued_keys import IssuedKeys
 from emulator.proxy import Proxy
 from emulator.recording import Entry, Recorder
 from emulator.sigv4 import Credentials, Scope, Verifier
@@ -48,14 +49,20 @@ class Gateway:
         hosts: frozenset[str],
         *,
         services: tuple[str, ...] | None = None,
+        issued: IssuedKeys | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        """`hosts` are the values of Host that are ours, each as host:port; `services` what the proxy has, None: all."""
+        """`hosts` are the values of Host that are ours, each as host:port; `services` what the proxy has, None: all.
+
+        `issued` is shared by the gateways of one emulator.
+        """
         self._services = services
         self._control = control
         self._runtime = runtime
         self._proxy = proxy
-        self._verifier = Verifier(credentials, now) if now else Verifier(credentials)
+        self._issued = issued or IssuedKeys()
+        clock = {"now": now} if now else {}
+        self._verifier = Verifier(credentials, others=self._issued.find, **clock)
         self._recorder = recorder
         self._hosts = frozenset(host.lower() for host in hosts)
 
@@ -101,7 +108,10 @@ class Gateway:
             )
             response = render(error, style_of(request, scope.service), request)
             return Exchange(_operation_name(request), None, response)
-        return Exchange(_operation_name(request), None, self._proxy.handle(request, scope.service))
+        operation, response = _operation_name(request), self._proxy.handle(request, scope.service)
+        if scope.service == "sts":
+            response = self._issued.learn(operation, response)
+        return Exchange(operation, None, response)
 
     def _refuse(self, request: Request, error: ApiError) -> Response:
         style = error.style if isinstance(error, Refused) else style_of(request)

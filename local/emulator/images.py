@@ -11,6 +11,8 @@ from typing import Any
 
 from emulator.engine.port import Command, ImageNotFound
 
+FOLDER = "{folder}"  # in a command: where the image's folder is, for programs that lie in it
+
 
 @dataclass(frozen=True)
 class ImageDefinition:
@@ -88,15 +90,15 @@ def _definition(path: Path, number: int, entry: Mapping[str, Any]) -> ImageDefin
     for problem, names in (("does not know", unknown), ("misses", missing)):
         if names:
             raise CatalogueInvalid(f"{path}: image number {number} {problem} {', '.join(names)}")
+    folder = path.parent / entry["folder"]
     commands: dict[Command, tuple[str, ...]] = {}
-    if "train" in entry:
-        commands["train"] = tuple(entry["train"])
-    if "serve" in entry:
-        commands["serve"] = tuple(entry["serve"])
+    for command in ("train", "serve"):
+        if command in entry:
+            commands[command] = tuple(part.replace(FOLDER, str(folder.absolute())) for part in entry[command])
     return ImageDefinition(
         repository=entry["repository"],
         tags=tuple(entry["tags"]),
-        folder=path.parent / entry["folder"],
+        folder=folder,
         commands=commands,
         python_path=entry.get("python_path", ""),
         standby=tuple(entry.get("standby", ())),

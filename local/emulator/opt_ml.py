@@ -10,19 +10,17 @@ import json
 import os
 import shutil
 import tarfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emulator.archives import BadArchive as BadArchive
+from emulator.archives import extract as extract
+
 FAILURE_CHARACTERS = 1024  # of the failure file, in FailureReason
 GROUP = "homogeneousCluster"  # what AWS calls the one group of a cluster without instance groups
 GZIP_LEVEL = 6
-
-
-class BadArchive(Exception):
-    """A model archive cannot be unpacked, or would write outside its folder; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +115,6 @@ def write_serving_tree(base: Path, archive: Path | None) -> None:
     model.mkdir(parents=True)
     if archive is not None:
         extract(archive, model)
-
-
-def extract(archive: Path, folder: Path) -> None:
-    """Unpack a .tar.gz; a member that would leave the folder, or is a device, is refused. Raises BadArchive."""
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(folder, filter="data")
-    except tarfile.FilterError as error:
-        raise BadArchive(f"refused: {error}") from error
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise BadArchive(f"not a sound .tar.gz archive: {error}") from error
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, above: tuple[Path, ...]) -> None:

@@ -74,7 +74,7 @@ class Proxy:
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            _LOG.warning("%s %s: no answer from %s: %s", request.method, request.path, self._base_url, error)
+            _LOG.warning("%r %r: no answer from %s: %s", request.method, request.path, self._base_url, error)
             name = service or "This service"
             message = f"{name} is served by LocalStack at {self._base_url}, which does not answer: {error}"
             return render(ServiceUnavailable(message), style_of(request, service), request)
@@ -101,7 +101,7 @@ class Proxy:
                 connection.send(block)
         except (BrokenPipeError, ConnectionResetError):
             # It answered before it had read everything, as servers do to refuse; the answer is still to be read.
-            _LOG.debug("%s %s: the body was not read to its end", request.method, request.path)
+            _LOG.debug("%r %r: the body was not read to its end", request.method, request.path)
 
 
 class _Stream:

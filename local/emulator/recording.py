@@ -52,7 +52,8 @@ class Recorder:
             },
             ensure_ascii=False,
         )
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
+        # Half a character, which JSON can hold and UTF-8 cannot, becomes JSON's escape of it.
+        with self._lock, self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
 
 

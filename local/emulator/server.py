@@ -151,7 +151,7 @@ class Server:
         try:
             return self._handler(request)
         except Exception:  # noqa: BLE001 - the last place that can turn a mistake into an answer and a log entry
-            _LOG.exception("%s %s failed", request.method, request.path)
+            _LOG.exception("%r %r failed", request.method, request.path)
             return Response(500, {"Content-Type": "text/plain"}, b"Internal failure; see the emulator's log.\n")
 
 

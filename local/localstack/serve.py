@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+HOSTS = ("localhost", "host.docker.internal")  # and every address: what clients of the emulator call it
+OF_BROWSERS = (b"origin", b"sec-fetch-site")
 
 
 def _end_with_the_parent(folder: Path) -> None:
@@ -24,6 +30,60 @@ def _listen_on_loopback_only() -> None:
     from twisted.internet import endpoints  # type: ignore[import-not-found]
 
     endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
+
+
+def _answer_this_user_only() -> None:
+    """It checks no credentials: who comes by the emulator has shown them, and all others are kept out here.
+
+    Others are processes of other users, and web pages in this user's browser, whose requests name a host of theirs
+    (DNS rebinding) or say that they are a browser's.
+    """
+    from rolo.serving import twisted  # type: ignore[import-not-found]
+
+    render = twisted.WebsocketResourceDecorator.render
+    users = _users_are_known()
+
+    def checked(self: Any, request: Any) -> Any:
+        channel = request.channel
+        if users and not hasattr(channel, "of_this_user"):
+            channel.of_this_user = _user_of(request.getClientAddress().port, request.getHost().port) == os.getuid()
+        host = (request.getHeader(b"host") or b"").decode("latin-1").rpartition(":")[0]
+        browser = any(request.requestHeaders.hasHeader(name) for name in OF_BROWSERS)
+        if (users and not channel.of_this_user) or browser or not (host in HOSTS or _is_address(host)):
+            request.setResponseCode(403)
+            return b"This is part of a local emulator of SageMaker; use that one's address.\n"
+        return render(self, request)
+
+    twisted.WebsocketResourceDecorator.render = checked
+
+
+def _user_of(port: int, server: int) -> int | None:
+    """The user whose process holds that end of a connection over loopback; None when nobody does (any more)."""
+    table = Path("/proc/net/tcp").read_text("ascii")  # one line a socket, thousands where much has just been closed
+    found = table.find(f" 0100007F:{port:04X} 0100007F:{server:04X} ")
+    if found < 0:
+        return None
+    fields = table[found : table.index("\n", found)].split()
+    return int(fields[6]) if fields[8] != "0" else None  # user and inode; that is 0 once its process has closed it
+
+
+def _users_are_known() -> bool:
+    """Whether this kernel tells."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address) as connection:
+            try:
+                return _user_of(connection.getsockname()[1], address[1]) == os.getuid()
+            except (OSError, ValueError, IndexError):
+                return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _keep_objects_in(folder: Path) -> None:
@@ -61,6 +121,7 @@ def _keep_the_index(folder: Path) -> None:
 def main(folder: Path) -> None:
     """Run until a signal or the end of stdin; `folder` is where it may write, and goes with it."""
     _listen_on_loopback_only()
+    _answer_this_user_only()
     _keep_objects_in(folder / "objects")
     _look_no_host_up()
     _keep_the_index(Path(sys.prefix) / "index")

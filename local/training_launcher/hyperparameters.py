@@ -82,3 +82,23 @@ def to_arguments(user: Mapping[str, Any]) -> list[str]:
             text = "" if value is None else str(value)
         arguments += [f"--{key}" if len(key) > 1 else f"-{key}", text]
     return arguments
+
+
+def shell_sign(argument: str) -> str | None:
+    """What in an argument a shell would act on if it got it unquoted: a sign that does something, or an open quote.
+
+    The toolkit hands arguments to a shell just so. Words, patterns and quotes are the shell's as well, but run nothing.
+    """
+    quote, escaped = "", False
+    for sign in argument:
+        if escaped:
+            escaped = False
+        elif sign == "\\" and quote != "'":
+            escaped = True
+        elif sign == quote:
+            quote = ""
+        elif sign in "'\"" and not quote:
+            quote = sign
+        elif (sign in "$`" and quote != "'") or (sign in ";&|<>()\n" and not quote):
+            return sign
+    return quote or ("\\" if escaped else None)

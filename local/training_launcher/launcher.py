@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shlex
 import signal
 import sys
@@ -22,6 +23,7 @@ logger = logging.getLogger("sagemaker-training-toolkit")
 LOG_FORMAT = "%(asctime)s %(name)-12s %(levelname)-8s %(message)s"
 BASE_VARIABLE = "SAGEMAKER_BASE_DIR"
 DEFAULT_BASE = "/opt/ml"
+_PROGRAM = re.compile(r"[\w@%+=:,.][\w@%+=:,./-]*")  # what needs no quotes; no option, no path from the root
 
 
 def launch(variables: Mapping[str, str], python_path: Sequence[str]) -> int:
@@ -83,14 +85,27 @@ def _train(job: TrainingEnvironment, python_path: Sequence[str]) -> None:
 
 
 def _command(job: TrainingEnvironment) -> str:
-    """Write the script's command line. Raises NotImplementedError for what is not a Python program."""
+    """Write the script's command line.
+
+    Raises NotImplementedError for what is not a Python program, and ValueError for what a shell would act on.
+    """
     program = job.program
+    if not _PROGRAM.fullmatch(program) or ".." in Path(program).parts:
+        raise ValueError(
+            f"sagemaker_program: {program!r} is not the name of a file of the code, without blanks and signs of a shell"
+        )
     if not program.endswith(".py") or (job.code / "setup.py").exists():
         raise NotImplementedError(
             f"{program}: this launcher runs Python programs; shell scripts and packages need the docker engine"
         )
     # Arguments are not quoted: the toolkit does not quote them either (see process.run).
     arguments = hyperparameters.to_arguments(job.hyperparameters.user)
+    for argument in arguments:
+        if sign := hyperparameters.shell_sign(argument):
+            raise ValueError(
+                f"hyperparameters: the toolkit hands {argument!r} to a shell, which would act on {sign!r}, on AWS "
+                "as well; put it in quotes of the shell's ('…' within the value), or into a file"
+            )
     return " ".join([shlex.quote(sys.executable), program, *arguments])
 
 

@@ -11,7 +11,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,8 +57,17 @@ def fetch(uri: str, target: Path, variables: Mapping[str, str], region: str) -> 
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    with tarfile.open(archive, "r:gz") as tar:
-        tar.extractall(target, filter="data")  # refuses members that would leave the folder
+    def checked(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+        # Up to Python 3.11.12 a chain of links leads the `data` filter astray (CVE-2025-4517): write through none.
+        name = PurePosixPath(member.name)
+        if any((target / part).is_symlink() for part in name.parents if part.parts):
+            raise tarfile.ExtractError(f"{member.name!r} leads through a link")
+        if member.issym() and ".." in PurePosixPath(member.linkname).as_posix().lstrip("./").split("/"):
+            raise tarfile.ExtractError(f"{member.name!r} is a link down and up again")
+        return tarfile.data_filter(member, folder)
+
+    with tarfile.open(archive, "r:gz", errorlevel=2) as tar:
+        tar.extractall(target, filter=checked)  # noqa: S202 - refuses members that would leave the folder
 
 
 def install_requirements(code: Path, target: Path, variables: Mapping[str, str]) -> bool:

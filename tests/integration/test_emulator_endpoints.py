@@ -125,3 +125,28 @@ def test_variants_are_chosen_by_name_or_weight(emulated: Emulated) -> None:
     answer = invoke(EndpointName=name, Body=b"x", TargetVariant="Shadow")
     assert answer["InvokedProductionVariant"] == "Shadow"
     delete(sagemaker, name)
+
+
+def test_a_model_that_would_leave_its_folder(emulated: Emulated) -> None:
+    """The endpoint fails with the reason, and nothing of the archive is written anywhere."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name in ("words.json", "../../../../planted-by-a-model"):
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            archive.addfile(member, io.BytesIO(b"[]"))
+    emulated.client("s3").put_object(Bucket=BUCKET, Key="hostile/model.tar.gz", Body=file.getvalue())
+    name = unique("hostile")
+    sagemaker = emulated.client("sagemaker")
+    container = {"Image": SERVING_IMAGE, "ModelDataUrl": f"s3://{BUCKET}/hostile/model.tar.gz"}
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    variant = {"ModelName": name, "VariantName": "v", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    with pytest.raises(WaiterError):
+        sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig=QUICKLY)
+    reason = sagemaker.describe_endpoint(EndpointName=name)["FailureReason"]
+    assert "planted-by-a-model" in reason
+    assert "outside the destination" in reason
+    assert list(emulated.folder.rglob("planted-by-a-model")) == []
+    delete(sagemaker, name)

@@ -364,19 +364,43 @@ def test_without_localstack_clients_read_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "operation", "code"),
+    ("service", "operation", "expected"),
     [
-        ("sagemaker", "list_models", "InvalidSignatureException"),
-        ("sts", "get_caller_identity", "SignatureDoesNotMatch"),
-        ("s3", "list_buckets", "SignatureDoesNotMatch"),
-        ("logs", "describe_log_groups", "InvalidSignatureException"),
+        ("sagemaker", "list_models", (400, "InvalidSignatureException")),
+        ("sts", "get_caller_identity", (403, "SignatureDoesNotMatch")),
+        ("s3", "list_buckets", (403, "SignatureDoesNotMatch")),
+        ("logs", "describe_log_groups", (400, "InvalidSignatureException")),
     ],
 )
-def test_a_wrong_secret_is_refused_by_every_service(door: Door, service: str, operation: str, code: str) -> None:
+def test_a_wrong_secret_is_refused_by_every_service(
+    door: Door, service: str, operation: str, expected: tuple[int, str]
+) -> None:
     """Each protocol has its own name for it."""
     with pytest.raises(ClientError) as error:
         getattr(door.client(service, secret="wrong"), operation)()
-    assert code_of(error) == (403, code)
+    assert code_of(error) == expected
+
+
+def test_keys_of_an_assumed_role(door: Door, bucket: str) -> None:
+    """What STS issues through the gateway opens every service, with its token; without it, or after it, nothing."""
+    sts = door.client("sts")
+    role = sts.assume_role(RoleArn="arn:aws:iam::000000000000:role/SageMaker", RoleSessionName="test")["Credentials"]
+    session = sts.get_session_token()["Credentials"]
+    for issued in (role, session):
+        keys = {
+            "aws_access_key_id": issued["AccessKeyId"],
+            "aws_secret_access_key": issued["SecretAccessKey"],
+            "aws_session_token": issued["SessionToken"],
+        }
+        options = {"endpoint_url": door.url, "region_name": "eu-west-1"}
+        assert boto3.client("sagemaker", **options, **keys).describe_model(ModelName="m")["ModelName"] == "m"
+        s3 = boto3.client("s3", config=Config(signature_version="s3v4"), **options, **keys)
+        assert s3.head_bucket(Bucket=bucket)
+        assert requests.get(s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket}), timeout=10).ok
+        del keys["aws_session_token"]
+        with pytest.raises(ClientError) as error:
+            boto3.client("sagemaker", **options, **keys).describe_model(ModelName="m")
+        assert code_of(error) == (400, "UnrecognizedClientException")
 
 
 def test_unsigned_requests_are_refused(door: Door, bucket: str) -> None:

@@ -100,6 +100,7 @@ class DockerEngine:
             else:
                 network = self.connect(work.name, [work.host])
                 undo.callback(network.close)
+            _let_any_user_read(work.base_dir)
             try:
                 container = self._client.containers.create(**self._description(work, image, network.name))
                 undo.callback(discard, container)
@@ -134,7 +135,7 @@ class DockerEngine:
             "entrypoint": [*MERGED, *work.arguments_after(image.entrypoint)],
             "command": [],
             "hostname": work.host,
-            "environment": {**self._own_environment(work), **work.environment},
+            "environment": {**self._own_environment(work), **work.environment, **_contract(work)},
             "mounts": [_mounted(work.base_dir.resolve(), BASE)],
             "network": network,
             "networking_config": {network: self._client.api.create_endpoint_config(aliases=[work.host])},
@@ -159,13 +160,11 @@ class DockerEngine:
         return description
 
     def _own_environment(self, work: Work) -> Mapping[str, str]:
-        """What the engine itself sets: the way to the network, and where to listen."""
+        """What the engine itself sets, unless the work does: the way to the network."""
         own = proxies()
         for name in {"NO_PROXY", "no_proxy"} & own.keys():
             if own[name] != "*":
                 own[name] = f"{own[name]},{self.host_address},{HOST_NAME}"
-        if work.command == "serve":
-            own["SAGEMAKER_BIND_TO_PORT"] = str(PORT)
         return own
 
     def _address(self, container: Any) -> str:
@@ -192,6 +191,19 @@ class DockerEngine:
             undo.callback(discard, container)
             container.start()
             container.wait()
+
+
+def _contract(work: Work) -> Mapping[str, str]:
+    """Where to listen: the port that is published, whatever the request says."""
+    return {"SAGEMAKER_BIND_TO_PORT": str(PORT)} if work.command == "serve" else {}
+
+
+def _let_any_user_read(tree: Path) -> None:
+    """An image may run as any user. On this machine the folder around the tree keeps all others out."""
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            with suppress(OSError):  # what a container of another user has left
+                path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o444))
 
 
 def _mounted(source: Path, target: str, *, read_only: bool = False) -> Mount:

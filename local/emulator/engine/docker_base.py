@@ -82,6 +82,7 @@ class Base:
                 stdout=tar,
                 stderr=log,
                 start_new_session=True,
+                umask=0o022,  # an image's files are for any user of it
             )
             try:
                 while process.poll() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from emulator.engine.port import ImageNotFound
 from emulator.images import Catalogue, ImageDefinition, split
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# Wider than the grammar of distribution/reference, and narrow enough to stay one thing within a path.
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 EPOCH = 0  # of all files in a build's context: the same content gives the same layers
 RECIPE = b"1"  # to be changed with anything here that makes another image of the same files
 
@@ -127,6 +130,8 @@ class Images:
         return self._look(self.tag(definition)) if (definition.folder / "Dockerfile").is_file() else None
 
     def _look(self, uri: str) -> Image | None:
+        if not _REFERENCE.fullmatch(uri) or ".." in uri:
+            return None  # no daemon has it; its API would get it as a part of a path
         try:
             found = self._client.images.get(uri)
         except (NotThere, NullResource):

@@ -81,8 +81,9 @@ class Processes:
         folder: Path,
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.PIPE,
+        umask: int = -1,
     ) -> Program:
-        """Start it in `folder` with exactly this environment, stderr merged into stdout. Raises OSError."""
+        """Start it in `folder` with this environment alone, stderr in stdout, and umask (-1: ours). Raises OSError."""
         record = Record(name, secrets.token_hex(16), os.getpid(), start_time(os.getpid()))
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{record.token}.json"
@@ -96,6 +97,7 @@ class Processes:
                 stdout=stdout,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=umask,
             )
         except OSError:
             path.unlink(missing_ok=True)

@@ -29,6 +29,8 @@ from emulator.images import Catalogue, ImageDefinition
 DRAIN_SECONDS = 2.0
 POLL_SECONDS = 0.1
 CHUNK_BYTES = 65536
+UMASK = 0o022  # a container's, whatever ours is: the rights of a model's files go with its archive
+_OURS = ("SAGEMAKER_BASE_DIR", "SAGEMAKER_BIND_TO_PORT")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Finds the program by the PATH of its own environment; ends with 127, and a line that says so, when it is not there, as
 # in a container. What is run is never read by this shell.
@@ -162,14 +164,16 @@ class VenvEngine:
         try:
             if work.entrypoint or work.arguments:
                 environment |= own_pip.provide(work.base_dir, environment)
-            environment |= work.environment
-            for folder in ("HOME", "TMPDIR"):
-                Path(environment[folder]).mkdir(parents=True, exist_ok=True)
+            environment = _joined(environment, work.environment)
+            for folder in ("home", "tmp"):  # not what the request may call so: that is for the program to make
+                (work.base_dir / folder).mkdir(parents=True, exist_ok=True)
             program = None
             if port and suits(work.environment):
                 program = self._spares.take(_kind(definition, python), work.name, environment, work.base_dir)
             if program is None:
-                program = self._processes.start(work.name, arguments, environment=environment, folder=work.base_dir)
+                program = self._processes.start(
+                    work.name, arguments, environment=environment, folder=work.base_dir, umask=UMASK
+                )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument or variable
             raise StartFailed(f"{work.name}: {arguments[0]} could not be started: {error}") from error
         return VenvContainer(program, f"127.0.0.1:{port}" if port else "", work.base_dir)
@@ -204,6 +208,7 @@ class VenvEngine:
             environment=self._environment(work, definition, python, 0),
             folder=self._processes.folder,
             stdin=subprocess.PIPE,
+            umask=UMASK,
         )
 
     def _environment(self, work: Work, definition: ImageDefinition, python: Path, port: int) -> dict[str, str]:
@@ -225,6 +230,14 @@ def _kind(definition: ImageDefinition, python: Path) -> tuple[str, ...]:
 
 def _arguments(command: Sequence[str], python: Path) -> list[str]:
     return [str(python) if part == "python" else part for part in command]
+
+
+def _joined(own: Mapping[str, str], requested: Mapping[str, str]) -> dict[str, str]:
+    """The request's variables on top of ours, but for those that say where the tree, the port and the program are."""
+    joined = {**own, **requested}
+    joined |= {name: own[name] for name in _OURS if name in own}
+    paths = [own["PYTHONPATH"], requested.get("PYTHONPATH", "")]
+    return {**joined, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> Mapping[str, str]:

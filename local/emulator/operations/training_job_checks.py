@@ -93,6 +93,8 @@ def check(parameters: Parameters) -> None:
     names = [channel["ChannelName"] for channel in channels]
     if len(set(names)) < len(names):
         raise ValidationError("The channel names of InputDataConfig must be unique.")
+    for name in {".", ".."} & set(names):  # AWS's pattern lets them pass; a channel is a folder below input/data
+        raise ValidationError(f"The channel name {name!r} cannot be the name of a folder.")
     for channel in channels:
         _check_channel(channel, channel.get("InputMode", algorithm["TrainingInputMode"]))
 

@@ -1,10 +1,16 @@
 """The launcher as a process, on whole training trees."""
 
 import json
+import shutil
 import signal
+import subprocess
 import sys
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from training_launcher.hyperparameters import shell_sign
 
 SHOW = """
 import json, os, pathlib, sys
@@ -222,3 +228,58 @@ def stop_when_ready(tree):
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     return process.returncode
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["x.py; touch planted; y.py", "$(touch planted).py", "`touch planted`.py", "a b.py", "../train.py", "/train.py",
+     "in/../../train.py", "-c.py", "x\ntouch planted\n.py", "*.py", "a&b.py", "a'b.py", "~/x.py"],
+)  # fmt: skip
+def test_a_program_is_the_name_of_a_file(tree, program):
+    """It runs nothing else, and nothing from elsewhere."""
+    tree.script("", sagemaker_program=program)
+    assert tree.run()[0] == 1
+    assert "ValueError: sagemaker_program: " in tree.failure
+    assert list(tree.base.parent.rglob("planted")) == []
+
+
+def test_a_program_in_a_folder(tree):
+    """The code's own folders are no elsewhere."""
+    tree.script("", sagemaker_program="in/a_folder/train-1.py")
+    (tree.source / "in/a_folder").mkdir(parents=True)
+    (tree.source / "in/a_folder/train-1.py").write_text("print('ran', flush=True)")
+    code, output = tree.run()
+    assert (code, "\nran\n" in output) == (0, True)
+
+
+ACTIVE = ["; touch planted", "$(touch planted)", "`touch planted`", "x\ntouch planted", "a && touch planted",
+          "x > planted", "| touch planted", '"$(touch planted)"', "it's", 'half "', "end\\", "${PATH}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ACTIVE)
+def test_hyperparameters_run_nothing(tree, text):
+    """What a shell would act on is refused by its name, as a value, within one, and as a name."""
+    for parameters in ({"a": text}, {"a": {"y": text}}, {text: "a"}):
+        tree.script("", **parameters)
+        assert tree.run()[0] == 1
+        assert "ValueError: hyperparameters: " in tree.failure
+        shutil.rmtree(tree.base)
+    assert list(tree.base.parent.rglob("planted")) == []
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text("ab '\"\\;&|<>()$`\n\t*?#~![]{}=%-", max_size=12))
+def test_what_is_passed_on_runs_nothing(tmp_path, text):
+    """A real shell that gets it unquoted complains of nothing, starts no program and writes no file."""
+    assume(shell_sign(text) is None)
+    command = ["/bin/sh", "-c", f"printf '%s' {text}"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": "/nowhere"}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", "[1, 2]", "a=1,b=2", "s3://bucket/a*", "'quoted; $(all) of it'", "-1e-3", ""]
+)
+def test_what_is_no_danger_is_passed_on(value):
+    """Lists, patterns, numbers, and what is quoted for the shell."""
+    assert shell_sign(value) is None

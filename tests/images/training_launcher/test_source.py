@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -61,6 +62,44 @@ def test_a_tarball_that_would_leave_the_folder(tmp_path, s3):
     with pytest.raises(Exception, match="outside the destination"):
         source.fetch(str(archive), tmp_path / "code", {}, "")
     assert not (tmp_path / "outside.py").exists()
+
+
+def test_a_tarball_of_links(tmp_path):
+    """The chain of links that Python's own filter follows out of the folder until 3.11.12 (CVE-2025-4517)."""
+    (tmp_path / "outside").mkdir()
+    long, path = "d" * 247, ""
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+
+        def add(name: str, kind: bytes, target: str = "") -> None:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode = kind, target, 0o755
+            tar.addfile(member)
+
+        for letter in "abcdefghijklmnop":
+            add(f"{path}{long}", tarfile.DIRTYPE)
+            add(f"{path}{letter}", tarfile.SYMTYPE, long)
+            path += f"{long}/"
+        chain = f"{'/'.join('abcdefghijklmnop')}/{'l' * 254}"
+        add(chain, tarfile.SYMTYPE, "../" * 16)
+        add("escape", tarfile.SYMTYPE, f"{chain}/../outside")
+        add("escape/planted", tarfile.REGTYPE)
+    with pytest.raises(tarfile.TarError, match="leads through a link"):
+        source.fetch(str(tmp_path / "x.tar.gz"), tmp_path / "code", {}, "")
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_links_within_a_tarball(tmp_path):
+    """They are kept, up and down; down and up again is refused."""
+    for name, target, fine in (("in/up", "../train.py", True), ("bad", "in/../../x", False)):
+        with tarfile.open(tmp_path / f"{fine}.tar.gz", "w:gz") as tar:
+            tar.addfile(tarfile.TarInfo("train.py"))
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            tar.addfile(member)
+    source.fetch(str(tmp_path / "True.tar.gz"), tmp_path / "code", {}, "")
+    assert (tmp_path / "code/in/up").read_bytes() == b""
+    with pytest.raises(tarfile.TarError, match="down and up"):
+        source.fetch(str(tmp_path / "False.tar.gz"), tmp_path / "other", {}, "")
 
 
 def wheel(folder: Path, version: str) -> None:

@@ -162,6 +162,34 @@ def test_manifest(s3: Any, bucket: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "../x",
+        "../../../../tmp/x",
+        "/tmp/x",
+        "a/../../x",
+        "a//x",
+        "",
+        ".",
+        "a/.",
+        "n" * 256,
+        "a\0b",
+        "\ud800",
+        "ä" * 128,
+    ],
+)
+def test_manifests_that_lead_elsewhere(s3: Any, bucket: str, tmp_path: Path, path: str) -> None:
+    """A path that leaves the channel's folder, or cannot be a file, is refused before anything is fetched."""
+    put(s3, bucket, "data/fine")
+    manifest = json.dumps([{"prefix": f"s3://{bucket}/data/"}, "fine", path])
+    s3.put_object(Bucket=bucket, Key="manifest", Body=manifest.encode())
+    request = channel(f"s3://{bucket}/manifest", source={"S3DataType": "ManifestFile"})
+    with pytest.raises(TransferFailed, match="cannot be the name of a file"):
+        download(s3, request, tmp_path / "deep/train")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
     ("body", "problem"),
     [
         ("{", "not a manifest"),

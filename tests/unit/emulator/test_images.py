@@ -84,3 +84,11 @@ def test_a_wrong_catalogue_is_an_error(tmp_path: Path, text: str, problem: str) 
     path.write_text(text)
     with pytest.raises(CatalogueInvalid, match=problem):
         Catalogue.load(path)
+
+
+def test_programs_in_the_images_folder(tmp_path: Path) -> None:
+    """A command can name them, wherever the catalogue lies."""
+    text = '[[image]]\nrepository = "mine"\ntags = ["*"]\nfolder = "image"\nserve = ["python", "{folder}/serve.py"]\n'
+    (tmp_path / "images.toml").write_text(text)
+    image = Catalogue.load(tmp_path / "images.toml").find("mine:1")
+    assert image.commands == {"serve": ("python", f"{tmp_path}/image/serve.py")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import os
 import subprocess
@@ -122,3 +123,55 @@ def test_it_ends_with_its_parent(environments: Any, tmp_path: Path) -> None:
     assert not list((tmp_path / "data/localstack").iterdir())
     assert Processes(tmp_path / "processes").remove_leftovers() == []
     assert not list((tmp_path / "processes").iterdir())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example:{port}"},
+        {"Host": "127.0.0.1.evil.example:{port}"},
+        {"Host": "evil.example"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "http://127.0.0.1"},
+    ],
+)
+def test_web_pages_are_kept_out(localstack_program: Any, headers: dict[str, str]) -> None:
+    """It checks no credentials: neither a name made to lead here, nor a browser's request, gets an answer of S3."""
+    port = int(localstack_program.base_url.rpartition(":")[2])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/", headers={name: value.format(port=port) for name, value in headers.items()})
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+def test_the_emulators_clients_are_let_in(localstack_program: Any) -> None:
+    """By the names that they have for the emulator, its containers' included."""
+    port = int(localstack_program.base_url.rpartition(":")[2])
+    for host in ("127.0.0.1:1234", "localhost:1234", "172.17.0.1:1234", "host.docker.internal:1234"):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/_localstack/health", headers={"Host": host})
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_other_users_are_kept_out(localstack_program: Any) -> None:
+    """Also one that has gone when it is looked for: what it asked for is not done."""
+    port = int(localstack_program.base_url.rpartition(":")[2])
+    ask = (
+        "import http.client, sys\n"
+        f"connection = http.client.HTTPConnection('127.0.0.1', {port}, timeout=10)\n"
+        "connection.request('PUT', '/of-another-user')\n"
+        "print(connection.getresponse().status) if 'stay' in sys.argv else connection.close()\n"
+    )
+    for manner in ("stay", "leave"):
+        done = subprocess.run(
+            ["/usr/bin/env", "python3", "-S", "-c", ask, manner], user=65534, group=65534, extra_groups=[], cwd="/",
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == ("403\n" if manner == "stay" else "")
+    buckets = localstack_program.client("s3").list_buckets()["Buckets"]
+    assert "of-another-user" not in [bucket["Name"] for bucket in buckets]

@@ -60,3 +60,14 @@ def test_it_appends_whole_lines_from_many_threads(tmp_path: Path) -> None:
         thread.join()
     lines = [json.loads(line) for line in (tmp_path / "r").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 161
+
+
+def test_a_line_is_one_line(tmp_path: Path) -> None:
+    """Whatever characters a request has: newlines, terminal codes, half characters."""
+    odd = "a\nb\r\x1b[31m\0\u2028\ud800"
+    Recorder(tmp_path / "r").write(entry({"Odd": odd}, [(odd, odd)]))
+    raw = (tmp_path / "r").read_bytes()
+    assert raw.count(b"\n") == 1
+    assert b"\x1b" not in raw
+    line = json.loads(raw)
+    assert (line["input"], line["query"]) == ({"Odd": odd}, [[odd, odd]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -74,6 +75,53 @@ def test_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert seen["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     assert (seen["MINE"], seen["TMPDIR"], seen["LC_TIME"]) == ("1", "/mine", "C")
     assert not {"AWS_SECRET_ACCESS_KEY", "PYTHONWARNINGS", "SAGEMAKER_BIND_TO_PORT"} & set(seen)
+
+
+def test_a_request_cannot_say_where_things_are(run: Run, tmp_path: Path) -> None:
+    """Neither tree nor port are its to name, its modules come after ours, and no folder is made where it says."""
+    elsewhere = tmp_path / "elsewhere"
+    events = run(
+        "import json, os; print(json.dumps(dict(os.environ)))",
+        "serve",
+        SAGEMAKER_BASE_DIR="/opt/ml",
+        SAGEMAKER_BIND_TO_PORT="80",
+        SAGEMAKER_REHEARSAL_PROCESS="another's",
+        PYTHONPATH="/mine",
+        HOME=str(elsewhere / "home"),
+        TMPDIR=str(elsewhere / "tmp"),
+    )
+    seen = json.loads(texts(events)[0])
+    assert seen["SAGEMAKER_BASE_DIR"] == str(tmp_path / "base")
+    assert seen["SAGEMAKER_BIND_TO_PORT"] != "80"
+    assert seen["SAGEMAKER_REHEARSAL_PROCESS"] != "another's"
+    assert seen["PYTHONPATH"] == f"{tmp_path / 'code of ours'}:/mine"
+    assert seen["HOME"] == str(elsewhere / "home")
+    assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("value", ["a\nb; touch planted", "$(touch planted)", "'\"`", " lead and trail ", "ä漢"])
+def test_values_arrive_as_they_are(run: Run, tmp_path: Path, value: str) -> None:
+    """Nothing reads them on their way: no shell, no file of lines."""
+    events = run("import json, os; print(json.dumps(os.environ['VALUE']))", VALUE=value)
+    assert json.loads(texts(events)[0]) == value
+    assert list(tmp_path.rglob("planted")) == []
+
+
+def test_the_rights_of_what_it_writes(run: Run, tmp_path: Path) -> None:
+    """As in a container, whoever runs the emulator and with whichever umask: they go into the model's archive."""
+    before = os.umask(0o077)
+    try:
+        run("open('file', 'w').close(); import os; os.mkdir('folder')")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "base/file").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "base/folder").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_value_that_no_environment_can_hold(run: Run) -> None:
+    """A NUL byte passes AWS's pattern; the job fails with the reason."""
+    with pytest.raises(StartFailed, match="null byte"):
+        run("", VALUE="a\0b")
 
 
 def test_serve_is_told_its_port(tmp_path: Path, run: Run) -> None:
