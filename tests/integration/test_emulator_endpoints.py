@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
-from emulated import QUICKLY, Emulated, log_lines, private_emulator, unique
+from emulated import BUCKET, QUICKLY, ROLE, SERVING_IMAGE, Emulated, log_lines, private_emulator, unique
 from endpoints import create, delete, upload_model
 from rehearsal import poll, processes_of
 
