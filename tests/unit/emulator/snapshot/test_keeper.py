@@ -59,7 +59,7 @@ def told(s3: Any, bucket: str, key: str) -> dict[str, Any]:
     answer = s3.get_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     body = answer.pop("Body").read()
     tags = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
-    for name in ("ResponseMetadata", "LastModified", "SSEKMSKeyId", "VersionId"):
+    for name in ("ResponseMetadata", "LastModified", "SSEKMSKeyId", "VersionId", "TagCount"):
         answer.pop(name, None)
     return {**answer, "body": body, "tags": tags}
 
