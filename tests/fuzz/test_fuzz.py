@@ -171,6 +171,9 @@ def check_invalid(world: World, operation: OperationModel, data: st.DataObject, 
         answer = ask(world, operation, sent, place.of(as_json(operation, sent)), socket)
     else:
         answer = ask(world, operation, place.of(sent), None, socket)
+    if place.tokens == ("Body",):  # refused by its length alone, before anybody reads it
+        assert answer.status == 413, (place, answer)
+        return
     assert answer.status == 400, (place, answer)
     check_words(place, answer)
 

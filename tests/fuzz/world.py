@@ -27,7 +27,9 @@ from emulator.http import Request
 from emulator.lifecycle.fake import FakeHealth, FakeLogs, FakeStorage
 from emulator.lifecycle.health import ContainerClient
 from emulator.lifecycle.hosting import Endpoints
+from emulator.lifecycle.objects import FakeObjects
 from emulator.lifecycle.ports import Services
+from emulator.lifecycle.runtime import Runtime
 from emulator.lifecycle.training import TrainingJobs
 from emulator.operations import OPERATIONS, RUNTIME_OPERATIONS, bind
 from emulator.operations.context import Context
@@ -129,6 +131,8 @@ class World:
         begun = time.monotonic()
         try:
             parsed = client._make_api_call(operation, parameters)
+            if "Body" in parsed:
+                _read(parsed["Body"])
             answer = Answer(parsed["ResponseMetadata"]["HTTPStatusCode"], "", "", parsed)
         except ClientError as error:
             told, metadata = error.response["Error"], error.response["ResponseMetadata"]
@@ -190,7 +194,11 @@ def world(folder: Path) -> Iterator[World]:
         jobs, endpoints = TrainingJobs(services, JOBS_AT_ONCE), Endpoints(services, FakeHealth())
         running.callback(jobs.shut_down, 5.0)
         running.callback(endpoints.shut_down, 5.0)
-        context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, ContainerClient(), Holds(0.05))
+        containers = ContainerClient()
+        running.callback(containers.close)
+        runtime = Runtime.over(containers, endpoints, FakeObjects(), services)
+        running.callback(runtime.close, 1.0)
+        context = Context(account, store, clock, Tokens(b"key"), jobs, endpoints, runtime, Holds(0.05))
 
         gateways: list[Gateway] = []
         server = Server(lambda request: gateways[0].handle(request))
@@ -231,6 +239,16 @@ def _client(service: str, port: int, gateway: Gateway | None) -> Any:
     return client
 
 
+def _read(body: Any) -> None:
+    """All of a streamed body, or of an event stream, each of whose events is parsed."""
+    if hasattr(body, "read"):
+        body.read()
+    else:
+        for _ in body:
+            pass
+    body.close()
+
+
 def _replace_body(params: dict[str, Any], **_: Any) -> None:
     body = getattr(_REPLACED, "body", None)
     if body is not None:
@@ -246,6 +264,8 @@ def _answered_by(gateway: Gateway, request: AWSPreparedRequest) -> AWSResponse:
     headers |= {"host": request.url.split("/")[2], "content-length": str(len(body))}
     answer = gateway.handle(Request(request.method, target, headers, io.BytesIO(body), len(body)))
     content = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
+    if hasattr(answer.body, "close"):
+        answer.body.close()
     return AWSResponse(request.url, answer.status, dict(answer.headers), _Raw(content))
 
 

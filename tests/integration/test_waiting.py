@@ -16,7 +16,6 @@ from botocore.exceptions import WaiterError
 from emulator.account import Account
 from emulator.clock import SystemClock
 from emulator.gateway import Gateway
-from emulator.lifecycle.health import ContainerClient
 from emulator.operations import OPERATIONS, bind
 from emulator.operations.context import Context
 from emulator.operations.paging import Tokens
@@ -43,9 +42,7 @@ def store() -> Store:
 def client(store: Store) -> Iterator[Any]:
     """A boto3 client of an emulator that describes what is in the store; its life cycles are the test's."""
     nobody: Any = None
-    context = Context(
-        Account("us-east-1"), store, SystemClock(), Tokens(b"key"), nobody, nobody, ContainerClient(), Holds()
-    )
+    context = Context(Account("us-east-1"), store, SystemClock(), Tokens(b"key"), nobody, nobody, nobody, Holds())
     api = Api("sagemaker", bind(OPERATIONS, context))
     gateways: list[Gateway] = []
     server = Server(lambda request: gateways[0].handle(request))

@@ -14,6 +14,7 @@ from emulator.options import (
     check_s3_endpoint,
     check_state_dir,
     differences,
+    hold,
     jobs,
     port,
     region,
@@ -34,6 +35,14 @@ def test_jobs() -> None:
     for text in ("0", "-1", "x", "", "1.5", "10000"):
         with pytest.raises(ArgumentTypeError, match="from 1 to 9999"):
             jobs(text)
+
+
+def test_hold() -> None:
+    """Less than the minute that clients wait for an answer."""
+    assert [hold(text) for text in ("0", "2.5", "50")] == [0.0, 2.5, 50.0]
+    for text in ("-1", "51", "nan", "inf", "long", ""):
+        with pytest.raises(ArgumentTypeError, match="from 0 to 50"):
+            hold(text)
 
 
 @pytest.mark.parametrize("name", ["us-east-1", "ap-southeast-2", "us-gov-west-1", "us-iso-east-1", "eusc-de-east-1"])
