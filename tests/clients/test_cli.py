@@ -11,7 +11,7 @@ from client_programs import HERE, ROLE, WORDS_IMAGE, User
 
 
 def test_the_aws_cli(user: User, client_python: Callable[[str], Path], data: tuple[str, str]) -> None:
-    """Objects, a job with `wait`, `logs tail`, an endpoint with its waiters, pages, --query, tags; exit statuses."""
+    """Objects, a job with `wait`, its log, an endpoint with its waiters, pages, --query, tags; exit statuses."""
     path = os.pathsep.join([str(client_python("cli").parent), user.variables["PATH"]])
     run = user.run(["bash", HERE / "cli/program.sh", data[0], WORDS_IMAGE, ROLE], PATH=path, AWS_PAGER="")
     assert run.returncode == 0, run.stdout + run.stderr
@@ -23,7 +23,7 @@ def test_the_aws_cli(user: User, client_python: Callable[[str], Path], data: tup
     arn = "arn:aws:sagemaker:us-east-1:000000000000"
     assert said["s3"] == ["cli/a.txt", "cli/b.txt", "hello"]
     assert said["train"] == [f"{arn}:training-job/{name}", "Completed\tCompleted", name]
-    assert [line.partition(" ")[2] for line in said["log"]] == ["words: hello world", "[test] words=2;"]
+    assert said["log"] == ["words: hello world", "[test] words=2;"]
     assert said["deploy"] == [f"{arn}:{kind}/{name}" for kind in ("model", "endpoint-config", "endpoint")]
     assert said["invoke"][0] == "application/json\ta"
     answer = json.loads(said["invoke"][1])

@@ -100,13 +100,17 @@ def presigned(s3: Any, bucket: str) -> dict[str, Any]:
     get = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "shared/a b.txt"}, ExpiresIn=60)
     with urllib.request.urlopen(get) as answer:
         text = answer.read().decode()
+    return {"put": status, "got": text, "changed": status_of(get.replace("a%20b.txt", "another.txt"))}
+
+
+def status_of(url: str) -> int:
+    """The HTTP status of a GET."""
     try:
-        with urllib.request.urlopen(get.replace("a%20b.txt", "another.txt")) as answer:
-            changed = answer.status
+        with urllib.request.urlopen(url) as answer:
+            return answer.status
     except urllib.error.HTTPError as error:
-        changed = error.code
         error.close()
-    return {"put": status, "got": text, "changed": changed}
+        return error.code
 
 
 def lines(logs: Any, name: str) -> list[str]:

@@ -25,7 +25,9 @@ aws sagemaker list-training-jobs --name-contains "$bucket" --status-equals Compl
     --query 'TrainingJobSummaries[].TrainingJobName' --output text
 
 say log
-aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix "$name/" --format short --since 1h
+# `aws logs tail` is version 2's; this is what version 1 has.
+aws logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs --log-stream-name-prefix "$name/" \
+    --query 'events[].[message]' --output text
 
 say deploy
 model=$(aws sagemaker describe-training-job --training-job-name "$name" --query ModelArtifacts.S3ModelArtifacts --output text)
