@@ -127,3 +127,12 @@ def node_modules(variables: Mapping[str, str]) -> Path:
             assert made.returncode == 0, made.stdout + made.stderr
             (folder / "complete").touch()
     return folder / "node_modules"
+
+
+def sdk_settings(home: Path) -> None:
+    """What a user of the SageMaker SDK has in his own folder who does not send AWS telemetry: tests stay on loopback."""
+    file = home / ".config/sagemaker/config.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n", "utf-8"
+    )

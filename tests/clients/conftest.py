@@ -24,6 +24,7 @@ def shell_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
 @pytest.fixture
 def user(shell_variables: dict[str, str], tmp_path: Path) -> User:
     """A user of the emulator with an empty folder."""
+    client_programs.sdk_settings(Path(shell_variables["HOME"]))
     return User(shell_variables, tmp_path)
 
 

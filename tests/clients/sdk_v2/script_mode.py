@@ -1,0 +1,71 @@
+"""What a user of the SageMaker SDK's version 2 writes for TensorFlow: script mode, then AWS's inference container."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from sagemaker.serializers import CSVSerializer
+from sagemaker.session import Session
+from sagemaker.tensorflow import TensorFlow, TensorFlowModel
+
+QUICKLY = {"Delay": 1, "MaxAttempts": 60}
+SCRIPT = """
+import argparse
+import os
+
+import tensorflow as tf
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--factor", type=float)
+arguments, _ = parser.parse_known_args()
+
+
+class Scale(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="values")])
+    def __call__(self, values):
+        return {"scaled": values * arguments.factor}
+
+
+scale = Scale()
+print("words:", sorted(open(os.path.join(os.environ["SM_CHANNEL_TRAIN"], name)).read() for name in ("a.txt", "b.txt")))
+tf.saved_model.save(scale, os.path.join(os.environ["SM_MODEL_DIR"], "1"), signatures=scale.__call__)
+print("factor=%s;" % arguments.factor)
+"""
+
+
+def main(bucket: str, role: str) -> None:
+    """Print one line of JSON with what came out, after the SDK's own output."""
+    session = Session(default_bucket=bucket)
+    Path("train.py").write_text(SCRIPT, "utf-8")
+    estimator = TensorFlow(
+        entry_point="train.py",
+        role=role,
+        instance_count=1,
+        instance_type="ml.m5.large",
+        framework_version="2.14.1",
+        py_version="py310",
+        sagemaker_session=session,
+        hyperparameters={"factor": 2.5},
+        metric_definitions=[{"Name": "factor", "Regex": "factor=([0-9.]+);"}],
+    )
+    estimator.fit({"train": f"s3://{bucket}/words/"})
+    model = TensorFlowModel(
+        estimator.model_data, role=role, framework_version="2.14.1", sagemaker_session=session, name=f"{bucket}-tf"
+    )
+    predictor = model.deploy(1, "ml.m5.large", wait=False, endpoint_name=model.name)
+    client = session.sagemaker_client
+    client.get_waiter("endpoint_in_service").wait(EndpointName=model.name, WaiterConfig=QUICKLY)
+    rows = predictor.predict({"instances": [[1.0, 2.0], [3.0, 4.0]]})
+    predictor.serializer = CSVSerializer()
+    csv = predictor.predict([[1.0, 2.0]])
+    predictor.delete_model()
+    predictor.delete_endpoint()
+    client.get_waiter("endpoint_deleted").wait(EndpointName=model.name, WaiterConfig=QUICKLY)
+    metrics = session.describe_training_job(estimator.latest_training_job.name)["FinalMetricDataList"]
+    print(json.dumps({"rows": rows, "csv": csv, "factor": metrics[0]["Value"], "model_data": estimator.model_data}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
