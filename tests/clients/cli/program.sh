@@ -26,7 +26,10 @@ aws sagemaker list-training-jobs --name-contains "$bucket" --status-equals Compl
 
 say log
 # `aws logs tail` is version 2's; this is what version 1 has.
-aws logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs --log-stream-name-prefix "$name/" \
+group=/aws/sagemaker/TrainingJobs
+stream=$(aws logs describe-log-streams --log-group-name "$group" --log-stream-name-prefix "$name/" \
+    --query 'logStreams[0].logStreamName' --output text)
+aws logs get-log-events --log-group-name "$group" --log-stream-name "$stream" --start-from-head \
     --query 'events[].[message]' --output text
 
 say deploy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from typing import Any
 
@@ -25,6 +26,7 @@ from sagemaker.core.utils.exceptions import FailedStatusError
 
 def main(bucket: str, image: str, role: str) -> None:
     """Print one line of JSON with what came out, after the SDK's own output."""
+    logging.basicConfig(level=logging.INFO)  # the SDK says what it does, and the job its lines, in a log
     name = f"{bucket}-v3"
     result = {"trained": train(bucket, name, image, role)}
     result["served"] = serve(name, image, role, result["trained"]["model"])

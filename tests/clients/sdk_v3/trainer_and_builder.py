@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sagemaker.train.configs import Compute, InputData, SourceCode
 
 SCRIPT = """
 import json
+import logging
 import os
 import sys
 
@@ -28,6 +30,7 @@ print("hosts:", os.environ["SM_HOSTS"], os.environ["SM_CURRENT_HOST"])
 
 def main(bucket: str, image: str, role: str) -> None:
     """Print one line of JSON with what came out, after the SDK's own output."""
+    logging.basicConfig(level=logging.INFO)  # the SDK says what it does, and the job its lines, in a log
     session = Session(boto3.Session(), default_bucket=bucket)
     Path("source").mkdir()
     Path("source/train.py").write_text(SCRIPT, "utf-8")
