@@ -41,7 +41,9 @@ def test_every_waiter_ends_as_its_model_says(run: Callable[..., Any]) -> None:
 def test_every_paginator_gives_everything_once(run: Callable[..., Any]) -> None:
     """All items, none twice, in pages of the size asked for; a list that was cut short goes on where it ended."""
     result = run("paginators.py", ",".join(OPERATIONS))
-    assert {"ListModels", "ListEndpointConfigs", "ListEndpoints", "ListTrainingJobs", "ListTags"} <= set(result["found"])
+    assert {"ListModels", "ListEndpointConfigs", "ListEndpoints", "ListTrainingJobs", "ListTags"} <= set(
+        result["found"]
+    )
     for operation, found in result["found"].items():
         expected, sizes = (result["tags"], [50]) if operation == "ListTags" else (result["names"], [3, 3, 1])
         assert found["sizes"] == sizes, operation
@@ -63,7 +65,7 @@ def test_errors_are_the_clients_own_classes_with_awss_words(run: Callable[..., A
         "bad name": ("ClientError", "ValidationException", 400, "1 validation error detected: Value 'not_allowed'"),
         "bad token": ("ClientError", "ValidationException", 400, "Invalid NextToken"),
         "not there": ("ClientError", "NotImplemented", 501, "CreateNotebookInstance"),
-        "wrong key": ("ClientError", "InvalidSignatureException", 403, "signature"),
+        "wrong key": ("ClientError", "InvalidSignatureException", 400, "signature"),
         "other service": ("ClientError", "NotImplemented", 501, "dynamodb"),
         "no endpoint to invoke": ("ValidationError", "ValidationError", 400, "Endpoint nowhere of account"),
     }.items():
@@ -88,6 +90,7 @@ def test_a_whole_round_with_boto3(run: Callable[..., Any]) -> None:
         "greeting": "hello",
     }
     assert invoked["same"] == [True, True, True]
+    assert invoked["streamed"] == "piece"
     assert invoked["headers"] == ["application/json", "a", "served=yes"]
     assert invoked["refused"] == {"OriginalStatusCode": 400, "OriginalMessage": '{"error": "refused"}', "retries": 0}
     assert result["presigned"] == {"put": 200, "got": "größer", "changed": 403}

@@ -14,7 +14,7 @@ PROGRAMS = HERE / "sdk_v2"
 def test_a_generic_estimator_and_its_model(
     user: User, client_python: Callable[[str], Path], data: tuple[str, str]
 ) -> None:
-    """Fit with its log, attach, deploy and wait, serializers, the model's error, Model.deploy; the deletes leave nothing."""
+    """Fit with its log, attach, deploy and wait, serializers, the model's error, Model.deploy, an update; the deletes leave nothing."""
     bucket = data[0]
     run = user.run([client_python("sdk_v2"), PROGRAMS / "generic.py", bucket, WORDS_IMAGE, ROLE])
     assert run.returncode == 0, run.stdout + run.stderr
@@ -31,16 +31,20 @@ def test_a_generic_estimator_and_its_model(
     assert (seen["lines"]["body"], seen["lines"]["content_type"]) == ('{"a": 1}\n{"a": 2}', "application/jsonlines")
     assert seen["text"]["body"] == "größer"
     assert seen["error"] == '{"error": "refused"}'
-    assert result["modelled"] == {"greeting": "hello", "body": "one"}
+    assert result["modelled"] == {"before": ["hello", "one"], "after": ["again", "two"]}
     assert result["left"] == [[], [], []]
 
 
 def test_tensorflows_script_mode_and_its_inference_container(
     user: User, client_python: Callable[[str], Path], data: tuple[str, str]
 ) -> None:
-    """The image's own TensorFlow runs the script on the channel's data; its SavedModel answers JSON and CSV."""
+    """The image's own TensorFlow runs the script on the channel's data; its SavedModel answers JSON and CSV, two of them one endpoint."""
     result = user.result([client_python("sdk_v2"), PROGRAMS / "script_mode.py", data[0], ROLE])
     assert result["rows"] == {"predictions": [[2.5, 5.0], [7.5, 10.0]]}
     assert result["csv"] == {"predictions": [[2.5, 5.0]]}
     assert result["factor"] == 2.5
+    assert result["multi"] == {
+        "models": ["minus.tar.gz", "scale.tar.gz"],
+        "rows": {"scale.tar.gz": [[2.5, 5.0]], "minus.tar.gz": [[-1.0, -2.0]]},
+    }
     assert result["model_data"].startswith(f"s3://{data[0]}/tensorflow-training-")

@@ -12,7 +12,7 @@ PROGRAMS = HERE / "sdk_v3"
 
 
 def test_resources(user: User, client_python: Callable[[str], Path], data: tuple[str, str]) -> None:
-    """Create, get, list, refresh, wait with logs, stop, invoke, delete of jobs, models, configurations and endpoints."""
+    """Create, get, list, refresh, wait with logs, stop, invoke, update, delete of jobs, models, configurations and endpoints."""
     bucket = data[0]
     name = f"{bucket}-v3"
     run = user.run([client_python("sdk_v3"), PROGRAMS / "resources.py", bucket, WORDS_IMAGE, ROLE])
@@ -28,6 +28,7 @@ def test_resources(user: User, client_python: Callable[[str], Path], data: tuple
     assert served["status"] == "InService"
     assert (served["body"]["words"], served["body"]["greeting"]) == (["hello", "world"], "hello")
     assert served["headers"] == ["application/json", "a", "served=yes"]
+    assert served["updated"] == "again"
     assert served["tags"] == [["team", "words"]]
     assert served["left"] == [0, 0, 0]
     assert result["missing"]["Code"] == "ValidationException"
@@ -41,7 +42,12 @@ def test_a_model_trainer_and_a_model_builder(
     bucket = data[0]
     run = user.run([client_python("sdk_v3"), PROGRAMS / "trainer_and_builder.py", bucket, WORDS_IMAGE, ROLE])
     assert run.returncode == 0, run.stdout + run.stderr
-    for text in ("Running Basic Script driver", "hosts: [", "'--rate', '0.5'", "Training Container Execution Completed"):
+    for text in (
+        "Running Basic Script driver",
+        "hosts: [",
+        "'--rate', '0.5'",
+        "Training Container Execution Completed",
+    ):
         assert text in run.stdout + run.stderr
     result = json.loads(run.stdout.splitlines()[-1])
     assert result["status"] == "Completed"

@@ -61,7 +61,7 @@ def train(sagemaker: Any, name: str, bucket: str, image: str, role: str) -> str:
 
 
 def invoke(name: str) -> dict[str, Any]:
-    """The body as a stream: whole, in pieces, line by line, half-read; the model's error; several at once."""
+    """The body as a stream: whole, in pieces, line by line, half-read, as events; the model's error; several at once."""
     runtime = boto3.client("sagemaker-runtime")
 
     def call(body: bytes) -> Any:
@@ -76,6 +76,8 @@ def invoke(name: str) -> dict[str, Any]:
     half = call(b"one")["Body"]
     half.read(5)
     half.close()
+    stream = runtime.invoke_endpoint_with_response_stream(EndpointName=name, Body=b"piece")
+    streamed = b"".join(event["PayloadPart"]["Bytes"] for event in stream["Body"])
     try:
         call(b"refuse")
     except runtime.exceptions.ModelError as error:
@@ -88,6 +90,7 @@ def invoke(name: str) -> dict[str, Any]:
         "body": json.loads(whole),
         "same": [pieces == whole, lines == whole.splitlines(), answers == bodies],
         "headers": [answer["ContentType"], answer["InvokedProductionVariant"], answer["CustomAttributes"]],
+        "streamed": json.loads(streamed)["body"],
         "refused": refused,
     }
 

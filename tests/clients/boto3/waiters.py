@@ -58,7 +58,11 @@ class World:
     def endpoint(self, **environment: str) -> str:
         """A new endpoint."""
         name = f"waiters-{uuid.uuid4().hex[:8]}"
-        container = {"Image": self.image, "ModelDataUrl": f"s3://{self.bucket}/model.tar.gz", "Environment": environment}
+        container = {
+            "Image": self.image,
+            "ModelDataUrl": f"s3://{self.bucket}/model.tar.gz",
+            "Environment": environment,
+        }
         self.client.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=self.role)
         variant = {"VariantName": "a", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
         self.client.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])

@@ -23,7 +23,12 @@ import {
   waitUntilEndpointInService,
   waitUntilTrainingJobCompletedOrStopped,
 } from "@aws-sdk/client-sagemaker";
-import { InvokeEndpointCommand, ModelError, SageMakerRuntimeClient } from "@aws-sdk/client-sagemaker-runtime";
+import {
+  InvokeEndpointCommand,
+  InvokeEndpointWithResponseStreamCommand,
+  ModelError,
+  SageMakerRuntimeClient,
+} from "@aws-sdk/client-sagemaker-runtime";
 
 const [bucket, image, role] = process.argv.slice(2);
 const s3 = new S3Client({});
@@ -86,17 +91,27 @@ async function invoke(name) {
   const refused = await failure(runtime.send(new InvokeEndpointCommand({ ...request, Body: "refuse" })));
   assert.ok(refused instanceof ModelError);
   const { name: error, OriginalStatusCode, OriginalMessage, LogStreamArn } = refused;
-  const log = LogStreamArn.split(":log-group:")[1].split(":log-stream:");
-  const logs = new CloudWatchLogsClient({});
-  const events = await logs.send(new GetLogEventsCommand({ logGroupName: log[0], logStreamName: log[1] }));
+  const streamed = await runtime.send(new InvokeEndpointWithResponseStreamCommand({ ...request, Body: "piece" }));
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const event of streamed.Body) {
+    text += decoder.decode(event.PayloadPart.Bytes, { stream: true });
+  }
   return {
-    body: JSON.parse(new TextDecoder().decode(answer.Body)),
+    body: JSON.parse(decoder.decode(answer.Body)),
+    streamed: JSON.parse(text).body,
     type: answer.ContentType,
     variant: answer.InvokedProductionVariant,
     attributes: answer.CustomAttributes,
     refused: { error, OriginalStatusCode, OriginalMessage, status: refused.$metadata.httpStatusCode },
-    logged: events.events.map((event) => event.message),
+    log: LogStreamArn.split(":log-group:")[1].split(":log-stream:"),
   };
+}
+
+async function lines([logGroupName, logStreamName]) {
+  const logs = new CloudWatchLogsClient({});
+  const events = await logs.send(new GetLogEventsCommand({ logGroupName, logStreamName }));
+  return events.events.map((event) => event.message);
 }
 
 async function lists(arn) {
@@ -137,4 +152,5 @@ const deployed = await deploy(trained.model.S3ModelArtifacts);
 const invoked = await invoke(deployed.name);
 const listed = await lists(deployed.arn);
 const removed = await remove(deployed.name);
-console.log(JSON.stringify({ stored, trained, deployed, invoked, listed, removed }));
+const logged = await lines(invoked.log);
+console.log(JSON.stringify({ stored, trained, deployed, invoked, listed, removed, logged }));

@@ -36,7 +36,11 @@ def main(bucket: str, image: str, role: str) -> None:
     estimator.fit({"train": TrainingInput(f"s3://{bucket}/words/")}, logs="All")
     attached = Estimator.attach(estimator.latest_training_job.name, sagemaker_session=session)
     predictor = attached.deploy(  # waits: the SDK looks after 30 seconds for the first time
-        1, "ml.m5.large", serializer=JSONSerializer(), deserializer=JSONDeserializer(), endpoint_name=f"{bucket}-generic"
+        1,
+        "ml.m5.large",
+        serializer=JSONSerializer(),
+        deserializer=JSONDeserializer(),
+        endpoint_name=f"{bucket}-generic",
     )
     predictions = predict(predictor)
     predictor.delete_model()
@@ -81,16 +85,26 @@ def predict(predictor: Predictor) -> dict[str, Any]:
 
 
 def deploy_a_model(session: Session, image: str, role: str, data: str) -> dict[str, Any]:
-    """Model.deploy and a Predictor made from the endpoint's name."""
-    model = Model(image, data, role, env={"GREETING": "hello"}, sagemaker_session=session, name=f"{session.default_bucket()}-m")
+    """Model.deploy, a Predictor made from the endpoint's name, and another model in the endpoint's place."""
+    model = Model(
+        image, data, role, env={"GREETING": "hello"}, sagemaker_session=session, name=f"{session.default_bucket()}-m"
+    )
     model.deploy(1, "ml.m5.large", endpoint_name=model.name, wait=False)
     session.sagemaker_client.get_waiter("endpoint_in_service").wait(EndpointName=model.name, WaiterConfig=QUICKLY)
     predictor = Predictor(model.name, session, IdentitySerializer("text/plain"), BytesDeserializer())
     answer = json.loads(predictor.predict(b"one"))
+    other = Model(image, data, role, env={"GREETING": "again"}, sagemaker_session=session, name=f"{model.name}2")
+    other.create("ml.m5.large")
+    config = session.describe_endpoint(model.name)["EndpointConfigName"]
+    predictor.update_endpoint(1, "ml.m5.large", model_name=other.name, wait=False)
+    session.sagemaker_client.get_waiter("endpoint_in_service").wait(EndpointName=model.name, WaiterConfig=QUICKLY)
+    updated = json.loads(predictor.predict(b"two"))
     predictor.delete_model()
     predictor.delete_endpoint()
+    model.delete_model()
+    session.delete_endpoint_config(config)
     session.sagemaker_client.get_waiter("endpoint_deleted").wait(EndpointName=model.name, WaiterConfig=QUICKLY)
-    return {"greeting": answer["greeting"], "body": answer["body"]}
+    return {"before": [answer["greeting"], answer["body"]], "after": [updated["greeting"], updated["body"]]}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from sagemaker.multidatamodel import MultiDataModel
 from sagemaker.serializers import CSVSerializer
 from sagemaker.session import Session
 from sagemaker.tensorflow import TensorFlow, TensorFlowModel
@@ -63,8 +65,32 @@ def main(bucket: str, role: str) -> None:
     predictor.delete_model()
     predictor.delete_endpoint()
     client.get_waiter("endpoint_deleted").wait(EndpointName=model.name, WaiterConfig=QUICKLY)
-    metrics = session.describe_training_job(estimator.latest_training_job.name)["FinalMetricDataList"]
-    print(json.dumps({"rows": rows, "csv": csv, "factor": metrics[0]["Value"], "model_data": estimator.model_data}))
+    first = estimator.model_data
+    factor = session.describe_training_job(estimator.latest_training_job.name)["FinalMetricDataList"][0]["Value"]
+    estimator.set_hyperparameters(factor=-1.0)
+    estimator.fit({"train": f"s3://{bucket}/words/"}, logs=False)
+    multi = several_models(session, f"{bucket}-multi", role, {"scale": first, "minus": estimator.model_data})
+    print()
+    print(json.dumps({"rows": rows, "csv": csv, "factor": factor, "multi": multi, "model_data": first}))
+
+
+def several_models(session: Session, name: str, role: str, archives: dict[str, str]) -> dict[str, Any]:
+    """One endpoint that loads each model when it is asked for it."""
+    model = TensorFlowModel(archives["scale"], role=role, framework_version="2.14.1", sagemaker_session=session)
+    prefix = f"s3://{session.default_bucket()}/multi/"
+    several = MultiDataModel(name, prefix, model=model, sagemaker_session=session)
+    for each, archive in archives.items():
+        several.add_model(archive, f"{each}.tar.gz")
+    predictor = several.deploy(1, "ml.m5.large", wait=False)
+    session.sagemaker_client.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig=QUICKLY)
+    models = sorted(several.list_models())
+    rows = {
+        each: predictor.predict({"instances": [[1.0, 2.0]]}, initial_args={"TargetModel": each})["predictions"]
+        for each in models
+    }
+    predictor.delete_model()
+    predictor.delete_endpoint()
+    return {"models": models, "rows": rows}
 
 
 if __name__ == "__main__":

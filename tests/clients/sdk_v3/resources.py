@@ -91,6 +91,22 @@ def serve(name: str, image: str, role: str, data: str) -> dict[str, Any]:
         "headers": [answer.content_type, answer.invoked_production_variant, answer.custom_attributes],
         "tags": [[tag.key, tag.value] for tag in Tag.get_all(resource_arn=Model.get(model_name=name).model_arn)],
     }
+    other = Model.create(
+        model_name=f"{name}2", primary_container={"image": image, "environment": {"GREETING": "again"}}
+    )
+    another = EndpointConfig.create(
+        endpoint_config_name=f"{name}2",
+        production_variants=[
+            ProductionVariant(
+                variant_name="a", model_name=f"{name}2", instance_type="ml.m5.large", initial_instance_count=1
+            )
+        ],
+    )
+    endpoint.update(endpoint_config_name=f"{name}2")
+    endpoint.wait_for_status("InService", poll=1)
+    seen["updated"] = json.loads(endpoint.invoke(body=b"two").body.read())["greeting"]
+    another.delete()
+    other.delete()
     endpoint.delete()
     endpoint.wait_for_delete(poll=1)
     config.delete()
