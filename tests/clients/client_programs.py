@@ -1,4 +1,4 @@
-"""Runs users' programs, each in the environment of its own client, with what `python -m emulator env` gives and no more."""
+"""Runs users' programs, each in its client's own environment, with what `python -m emulator env` gives and no more."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def node_modules(variables: Mapping[str, str]) -> Path:
 
 
 def sdk_settings(home: Path) -> None:
-    """What a user of the SageMaker SDK has in his own folder who does not send AWS telemetry: tests stay on loopback."""
+    """The settings of a user of the SageMaker SDK who does not send AWS telemetry: tests stay on loopback."""
     file = home / ".config/sagemaker/config.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(

@@ -54,7 +54,7 @@ def test_every_paginator_gives_everything_once(run: Callable[..., Any]) -> None:
 
 
 def test_errors_are_the_clients_own_classes_with_awss_words(run: Callable[..., Any]) -> None:
-    """What a program catches by class, reads as a message or looks up by request id is there; nothing is tried in vain."""
+    """What a program catches by class, reads or looks up by request id is there; nothing is tried again in vain."""
     result = run("errors.py")
     for name, (kind, code, status, text) in {
         "name taken": ("ResourceInUse", "ResourceInUse", 400, "must be unique within an AWS account and region"),

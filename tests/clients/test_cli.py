@@ -21,6 +21,7 @@ def test_the_aws_cli(user: User, client_python: Callable[[str], Path], data: tup
         said[title] = text.splitlines()
     bucket, name = data[0], f"{data[0]}-cli"
     arn = "arn:aws:sagemaker:us-east-1:000000000000"
+    assert said["identity"] == ["000000000000"]
     assert said["s3"] == ["cli/a.txt", "cli/b.txt", "hello"]
     assert said["train"] == [f"{arn}:training-job/{name}", "Completed\tCompleted", name]
     assert said["log"] == ["words: hello world", "[test] words=2;"]

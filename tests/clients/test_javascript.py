@@ -10,7 +10,7 @@ from client_programs import HERE, ROLE, WORDS_IMAGE, User
 
 
 def test_the_aws_sdk_for_javascript(user: User, node_modules: Path) -> None:
-    """Objects, training, an endpoint with its waiters, invocations, a stream, pages, tags, classes of errors, and the end of it."""
+    """Objects, training, an endpoint with its waiters, a stream, pages, tags, classes of errors, removal."""
     shutil.copy(HERE / "javascript/program.mjs", user.folder)
     (user.folder / "node_modules").symlink_to(node_modules)
     bucket = f"javascript-{uuid.uuid4().hex[:8]}"
@@ -42,7 +42,7 @@ def test_the_aws_sdk_for_javascript(user: User, node_modules: Path) -> None:
     assert "serving" in result["logged"]
     assert [len(page) for page in result["listed"]["pages"]] == [2, 2, 2]
     names = [*(f"{bucket}-{number}" for number in range(5)), f"{bucket}-endpoint"]
-    assert sorted(sum(result["listed"]["pages"], [])) == names
+    assert sorted(name for page in result["listed"]["pages"] for name in page) == names
     assert result["listed"]["tags"] == [{"Key": "team", "Value": "words"}]
     arn = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{bucket}-endpoint"
     assert result["removed"] == {

@@ -14,7 +14,7 @@ PROGRAMS = HERE / "sdk_v2"
 def test_a_generic_estimator_and_its_model(
     user: User, client_python: Callable[[str], Path], data: tuple[str, str]
 ) -> None:
-    """Fit with its log, attach, deploy and wait, serializers, the model's error, Model.deploy, an update; the deletes leave nothing."""
+    """Fit with its log, attach, deploy and wait, serializers, errors, Model.deploy, an update; nothing is left."""
     bucket = data[0]
     run = user.run([client_python("sdk_v2"), PROGRAMS / "generic.py", bucket, WORDS_IMAGE, ROLE])
     assert run.returncode == 0, run.stdout + run.stderr
@@ -38,7 +38,7 @@ def test_a_generic_estimator_and_its_model(
 def test_tensorflows_script_mode_and_its_inference_container(
     user: User, client_python: Callable[[str], Path], data: tuple[str, str]
 ) -> None:
-    """The image's own TensorFlow runs the script on the channel's data; its SavedModel answers JSON and CSV, two of them one endpoint."""
+    """TensorFlow runs the script on the channel's data; its SavedModel answers JSON and CSV, two share one endpoint."""
     result = user.result([client_python("sdk_v2"), PROGRAMS / "script_mode.py", data[0], ROLE])
     assert result["rows"] == {"predictions": [[2.5, 5.0], [7.5, 10.0]]}
     assert result["csv"] == {"predictions": [[2.5, 5.0]]}

@@ -12,7 +12,7 @@ PROGRAMS = HERE / "sdk_v3"
 
 
 def test_resources(user: User, client_python: Callable[[str], Path], data: tuple[str, str]) -> None:
-    """Create, get, list, refresh, wait with logs, stop, invoke, update, delete of jobs, models, configurations and endpoints."""
+    """Create, get, list, refresh, wait, logs, stop, invoke, update, delete: jobs, models, configurations, endpoints."""
     bucket = data[0]
     name = f"{bucket}-v3"
     run = user.run([client_python("sdk_v3"), PROGRAMS / "resources.py", bucket, WORDS_IMAGE, ROLE])

@@ -61,7 +61,7 @@ def train(sagemaker: Any, name: str, bucket: str, image: str, role: str) -> str:
 
 
 def invoke(name: str) -> dict[str, Any]:
-    """The body as a stream: whole, in pieces, line by line, half-read, as events; the model's error; several at once."""
+    """The body whole, in pieces, by lines, half-read, as a stream of events; the model's error; several at once."""
     runtime = boto3.client("sagemaker-runtime")
 
     def call(body: bytes) -> Any:

@@ -4,6 +4,9 @@ bucket=$1 image=$2 role=$3
 name=$bucket-cli
 say() { printf '%s\n' "--- $1"; }
 
+say identity
+aws sts get-caller-identity --query Account --output text
+
 say s3
 mkdir data
 echo hello >data/a.txt

@@ -102,7 +102,8 @@ def serve(name: str, image: str, role: str, data: str) -> dict[str, Any]:
             )
         ],
     )
-    endpoint.update(endpoint_config_name=f"{name}2")
+    endpoint.endpoint_config_name = f"{name}2"
+    endpoint.update()
     endpoint.wait_for_status("InService", poll=1)
     seen["updated"] = json.loads(endpoint.invoke(body=b"two").body.read())["greeting"]
     another.delete()

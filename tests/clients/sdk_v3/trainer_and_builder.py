@@ -1,4 +1,4 @@
-"""What a user of version 3 of the SageMaker SDK writes: a ModelTrainer for a script, a ModelBuilder for its endpoint."""
+"""What a user of version 3 of the SageMaker SDK writes: a ModelTrainer for a script, a ModelBuilder to serve it."""
 
 from __future__ import annotations
 
