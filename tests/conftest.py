@@ -18,8 +18,9 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--require-docker`: a missing Docker daemon is a failure, as in CI, not a skip. `--fuzz-requests`: how many."""
+    """What a machine may lack is a failure with `--require-…`, as in CI, not a skip. `--fuzz-requests`: how many."""
     parser.addoption("--require-docker", action="store_true", help="fail where no Docker daemon answers")
+    parser.addoption("--require-node", action="store_true", help="fail where there is no Node.js")
     parser.addoption("--fuzz-requests", type=int, default=300, help="of tests/fuzz, for all operations together")
 
 

@@ -79,6 +79,8 @@ def description(job: Resource) -> Answer:
         "StoppingCondition": stopping,
         "CreationTime": job.created,
         "LastModifiedTime": job.modified,
+        # AWS shows an empty key where none was given; the SDK's Estimator.attach reads it.
+        "OutputDataConfig": {"KmsKeyId": "", **job.document["OutputDataConfig"]},
         "InputDataConfig": [_channel_with_defaults(c) for c in job.document.get("InputDataConfig", ())],
         # AWS names them from the start, not only when they are there.
         "ModelArtifacts": {"S3ModelArtifacts": model_uri(job)},

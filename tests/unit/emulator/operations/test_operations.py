@@ -323,6 +323,7 @@ def test_describe_shows_the_request_with_aws_defaults(call: Callable[..., Any], 
     assert answer["ModelArtifacts"] == {"S3ModelArtifacts": "s3://bucket/models/job/output/model.tar.gz"}
     assert answer["EnableManagedSpotTraining"] is False
     assert answer["InputDataConfig"][0]["CompressionType"] == "None"
+    assert answer["OutputDataConfig"] == {"KmsKeyId": "", "S3OutputPath": "s3://bucket/models/"}
     assert answer["ProfilerConfig"] == profiler["ProfilerConfig"]
     assert "Tags" not in answer
     assert call("ListTags", ResourceArn=arn)["Tags"] == [{"Key": "k", "Value": "v"}]
