@@ -1,0 +1,106 @@
+"""A disk that is full: each request and job that meets it ends with the reason, and all others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emulated import BUCKET, ROLE
+from machine import Machine, attempt, create_job, ended, job, store_words
+from rehearsal import poll
+
+Start = Callable[..., Machine]
+MB = 1_000_000
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """Not a byte is free for the block."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (MB, 1000, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def test_data_that_does_not_fit(start: Start, small_disk: Path, localstack: str, s3: object) -> None:
+    """The job fails with AWS's reason for it, and its files are in nobody's way; the next job completes."""
+    machine = start("--state-dir", str(small_disk), "--s3-endpoint", localstack)
+    words = store_words(machine, "disk-data")
+    machine.client("s3").put_object(Bucket="disk-data", Key="large/data", Body=bytes(60 * MB))
+    create_job(machine, "large", "s3://disk-data/large/")
+    description = ended(machine, "large")
+    assert description["TrainingJobStatus"] == "Failed"
+    assert "Data download failed" in description["FailureReason"]
+    assert "No space left on device" in description["FailureReason"]
+    create_job(machine, "small", words)
+    machine.client("s3").create_bucket(Bucket=BUCKET)
+    assert ended(machine, "small")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_script_that_fills_the_disk(start: Start, small_disk: Path, localstack: str) -> None:
+    """It fails of its own error, which is the reason; the emulator goes on."""
+    machine = start("--state-dir", str(small_disk), "--s3-endpoint", localstack)
+    fill = "(BASE / 'model/large').write_bytes(bytes(60_000_000))"
+    create_job(machine, "filler", None, program=fill)
+    description = ended(machine, "filler")
+    assert description["TrainingJobStatus"] == "Failed"
+    assert description["FailureReason"].startswith("AlgorithmError")
+    assert "No space left on device" in description["FailureReason"]
+    assert attempt(lambda: machine.client("sagemaker").list_training_jobs()) == ""
+
+
+def test_nothing_can_be_written_for_a_while(start: Start, small_disk: Path, localstack: str) -> None:
+    """What cannot be stored is answered with an error that clients try again; a job that ends meanwhile is not forgotten."""
+    machine = start("--state-dir", str(small_disk), "--s3-endpoint", localstack)
+    flag = machine.folder / "go-on"
+    wait = f"import time; from pathlib import Path\nwhile not Path({str(flag)!r}).exists(): time.sleep(0.05)"
+    create_job(machine, "meanwhile", None, program=wait)
+    poll(lambda: job(machine, "meanwhile")["SecondaryStatus"] == "Training", "it trains", 40)
+    sagemaker = machine.client("sagemaker")
+    container = {"Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/x", "Environment": {"LONG": "x" * 20_000}}
+    with filled(small_disk):
+        codes = [
+            attempt(
+                lambda: sagemaker.create_model(ModelName=f"m{n}", PrimaryContainer=container, ExecutionRoleArn=ROLE)
+            )
+            for n in range(30)
+        ]
+        assert "" not in codes[-1:]  # it fails sooner or later: the store's log has some room of its own
+        acknowledged = codes.count("")
+        assert set(codes) - {""} == {"InternalFailure"}
+        assert len(sagemaker.list_models(MaxResults=100)["Models"]) == acknowledged
+        flag.touch()
+        poll(lambda: "meanwhile" not in str(list((small_disk / "work").glob("*"))), "the script's end", 40)
+    assert ended(machine, "meanwhile")["TrainingJobStatus"] in ("Completed", "Failed")
+    assert (
+        attempt(lambda: sagemaker.create_model(ModelName="after", PrimaryContainer=container, ExecutionRoleArn=ROLE))
+        == ""
+    )
+
+
+def test_no_room_for_the_snapshot(start: Start, small_disk: Path) -> None:
+    """It is said once; when there is room again what waited is saved, and is there at the next start."""
+    machine = start("--state-dir", str(small_disk))
+    s3 = machine.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="first", Body=bytes(15 * MB))  # LocalStack's copy and ours: 30 of 48 MB
+    poll(lambda: any(p.stat().st_size > 15 * MB for p in (small_disk / "s3").glob("*/*")), "the first", 20)
+    s3.put_object(Bucket=BUCKET, Key="second", Body=bytes(10 * MB))
+    poll(lambda: "cannot be kept for the next start at the moment" in machine.said(), "the trouble", 20)
+    assert "No space left" in machine.said()
+    s3.delete_object(Bucket=BUCKET, Key="first")
+    poll(lambda: "kept for the next start again" in machine.said(), "its end", 20)
+    poll(lambda: any(10 * MB < p.stat().st_size < 15 * MB for p in (small_disk / "s3").glob("*/*")), "the second", 20)
+    machine.kill()
+    machine.up()
+    contents = machine.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert [(content["Key"], content["Size"]) for content in contents] == [("second", 10 * MB)]
