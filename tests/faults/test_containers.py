@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
+from emulated import catalogue, command
 from machine import (
     Machine,
     create_endpoint,
@@ -20,7 +24,7 @@ from machine import (
     train_model,
     wait_for_endpoint,
 )
-from rehearsal import poll, processes_of
+from rehearsal import environment, poll, processes_of
 
 Start = Callable[..., Machine]
 LINES = 100_000
@@ -97,15 +101,11 @@ def test_a_server_that_dies_is_nobody_elses_business(start: Start) -> None:
         create_model(machine, name, model)
         create_endpoint(machine, name)
     (line,) = [line for line in processes_of(Path("endpoint-dying")) if "serve.py" in line]
-    import os
-
     os.kill(int(line.partition(":")[0]), signal.SIGKILL)
     for _ in range(20):
         assert invoke(machine, "living")["words"] == ["hello"]
 
     def back() -> bool:
-        from botocore.exceptions import ClientError
-
         try:
             return invoke(machine, "dying")["words"] == ["hello"]
         except ClientError:
@@ -117,11 +117,6 @@ def test_a_server_that_dies_is_nobody_elses_business(start: Start) -> None:
 @pytest.mark.parametrize("moment", [0.0, 0.15, 0.3, 0.6, 1.0])
 def test_sigterm_while_it_starts(tmp_path: Path, moment: float) -> None:
     """However far a start has come, SIGTERM ends it within seconds, cleanly, with nothing left."""
-    import subprocess
-
-    from emulated import catalogue, command
-    from rehearsal import environment
-
     machine = Machine(tmp_path)
     process = subprocess.Popen(
         command("up", "--foreground", "--images", str(catalogue(tmp_path))),

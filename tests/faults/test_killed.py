@@ -1,4 +1,4 @@
-"""Kill -9 of the emulator at several moments: after the next start all that was acknowledged is there, and nothing more."""
+"""Kill -9 of the emulator at several moments: at the next start all that was acknowledged is there."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class Writer(threading.Thread):
 
 
 def test_what_was_deleted_stays_deleted_and_a_clean_stop_keeps_all(start: Start) -> None:
-    """A stop right after a write saves it; objects, versions' settings and buckets come back, what was deleted does not."""
+    """A stop right after a write saves it; objects, buckets and settings come back, what was deleted does not."""
     machine = start()
     s3 = machine.client("s3")
     for bucket in ("kept", "dropped"):

@@ -8,7 +8,15 @@ from emulated import BUCKET, log_lines
 from machine import Machine, create_job, ended, store_words
 from rehearsal import poll
 
-SLOW = "import time; from pathlib import Path\nwhile not Path({flag!r}).exists(): time.sleep(0.05)\n(BASE / 'model/m').write_text('made')"
+PROGRAM = """
+import time
+from pathlib import Path
+print("before", flush=True)
+while not Path(FLAG).exists():
+    time.sleep(0.05)
+(BASE / "model/m").write_text("made")
+print("after")
+"""
 
 
 def test_a_job_goes_on_and_its_model_is_there(start: Callable[..., Machine]) -> None:
