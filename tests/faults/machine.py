@@ -41,6 +41,7 @@ class Machine:
     def up(self) -> Machine:
         """Start it, and return when it is ready."""
         flags = ["--foreground", "--engine", self.engine, "--images", str(catalogue(self.folder)), *self.arguments]
+        flags += ["--hold", "0"]  # each look at what is in transition is answered at once
         with self.log.open("a") as log:
             process = subprocess.Popen(
                 command("up", *flags),
@@ -81,6 +82,10 @@ class Machine:
         """A boto3 client that does not retry."""
         return self.emulated.client(service)
 
+    def patient_client(self, service: str) -> Any:
+        """A boto3 client as a program has it, which tries again what is answered with 503."""
+        return self.emulated.session().client(service, endpoint_url=self.emulated.variables["AWS_ENDPOINT_URL"])
+
     def kill_localstack(self) -> None:
         """Kill its LocalStack."""
         (line,) = [line for line in processes_of(self.folder) if "serve.py" in line and "localstack" in line]
@@ -104,6 +109,8 @@ def store_words(machine: Machine, bucket: str = BUCKET) -> str:
 
 def create_job(machine: Machine, name: str, data: str | None = None, **hyperparameters: str) -> None:
     """A job with these hyperparameters, which say what the tests' program does."""
+    if "program" in hyperparameters:  # a hyperparameter has one line
+        hyperparameters["program"] = f"exec({hyperparameters['program']!r})"
     machine.client("sagemaker").create_training_job(**job_request(name, data, **hyperparameters))
 
 

@@ -24,11 +24,9 @@ def test_a_job_goes_on_and_its_model_is_there(start: Callable[..., Machine]) -> 
     machine = start()
     store_words(machine)
     flag = machine.folder / "go-on"
-    create_job(
-        machine, "job", None, program=f"print('before', flush=True)\n{SLOW.format(flag=str(flag))}\nprint('after')"
-    )
+    create_job(machine, "job", None, program=PROGRAM.replace("FLAG", repr(str(flag))))
     poll(lambda: "before" in log_lines(machine.emulated, "/aws/sagemaker/TrainingJobs"), "the script", 40)
-    s3 = machine.client("s3")
+    s3 = machine.patient_client("s3")
     for number in range(50):
         s3.put_object(Bucket=BUCKET, Key=f"objects/{number}", Body=b"x")
     poll(lambda: sum(path.is_file() for path in (machine.state / "s3").glob("*/*")) == 52, "the snapshot", 40)
@@ -46,7 +44,7 @@ def test_a_job_goes_on_and_its_model_is_there(start: Callable[..., Machine]) -> 
 def test_what_was_not_on_disk_yet_is_named(start: Callable[..., Machine]) -> None:
     """It is lost, and nobody need find out by himself."""
     machine = start()
-    s3 = machine.client("s3")
+    s3 = machine.patient_client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_object(Bucket=BUCKET, Key="just-now", Body=b"x")
     machine.kill_localstack()
