@@ -6,7 +6,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -24,6 +24,7 @@ from emulator.store.port import (
     Resource,
     stamp,
 )
+from emulator.store.reserve import reserve
 from emulator.store.watchers import Watchers
 
 _SCHEMA_VERSION = 2
@@ -62,6 +63,8 @@ class SQLiteStore:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
                 self._connection.execute("PRAGMA foreign_keys = ON")
                 self._make_schema()
+                with suppress(sqlite3.OperationalError):  # the disk is full already
+                    reserve(self._connection)
             except BaseException:
                 self._connection.close()
                 raise
