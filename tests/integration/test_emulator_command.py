@@ -302,6 +302,28 @@ def test_a_localstack_that_ends_is_started_again(folder: Path) -> None:
     assert processes_of(folder) == []
 
 
+def test_a_private_emulator_ends_with_its_localstack(folder: Path) -> None:
+    """It keeps nothing on disk, so its objects are lost: it says so, ends what it runs, and fails."""
+    with subprocess.Popen(
+        command("up", "--foreground", "--private", "--images", str(catalogue(folder))),
+        env=environment(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        start_hanging_job(json.loads(process.stdout.readline())["environment"])
+        (localstack,) = [line for line in processes_of(folder) if "serve.py" in line and "localstack" in line]
+        os.kill(int(localstack.partition(":")[0]), signal.SIGKILL)
+        _, said = process.communicate(timeout=40)
+    assert process.returncode == 1
+    (reason,) = [line for line in said.splitlines() if "LocalStack ended by itself" in line]
+    assert "localstack.log" in reason
+    assert "Traceback" not in said
+    assert processes_of(folder) == []
+
+
 def test_down_ends_a_running_job(folder: Path) -> None:
     """Even one that ignores SIGTERM, within seconds; the next start knows it as Stopped."""
     start_hanging_job(up(folder)["environment"])

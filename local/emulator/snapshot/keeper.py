@@ -44,7 +44,7 @@ class Keeper:
         self._pending = Pending(settle_seconds)
         self._etags: dict[str, dict[str, str]] = defaultdict(dict)  # what is on disk: bucket, key, ETag
         self._lock = threading.Lock()  # of the line above and the line below
-        self._trouble = ""  # what was reported and goes on
+        self._failing: dict[Change, str] = {}  # what could not be saved at its last attempt, and why
         self._closing, self._interrupted = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -77,9 +77,8 @@ class Keeper:
     def close(self, seconds: float) -> None:
         """Save what waits, at most that long; what is left by then is reported."""
         if self._threads and not self._pending.drain(seconds):
-            self._report(
-                f"{len(self._pending.all())} changes of S3 could not be saved before the end: {self._trouble or 'slow'}"
-            )
+            why = next(iter(self._failing.values()), f"{seconds:g} s are not enough")
+            self._report(f"{len(self._pending.all())} changes of S3 could not be saved before the end: {why}")
         self._closing.set()
         self._pending.close()
         self._s3.close()
@@ -143,11 +142,10 @@ class Keeper:
         while (change := self._pending.take()) is not None:
             try:
                 self._save(change)
-                self._recovered()
             except (OSError, Failing, Damaged) as error:
                 if not self._closing.is_set():
                     self._pending.note(change)
-                self._suffer(error)
+                self._suffer(change, error)
                 self._pending.done(change)
                 self._closing.wait(RETRY_SECONDS)
                 continue
@@ -155,6 +153,7 @@ class Keeper:
                 self._report(f"{Entry(change.bucket, change.key).uri} cannot be kept for the next start: {error}")
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the saving of all the others
                 self._report(f"{Entry(change.bucket, change.key).uri} was not saved: {type(error).__name__}: {error}")
+            self._recovered(change)
             self._pending.done(change)
 
     def _save(self, change: Change) -> None:
@@ -191,22 +190,21 @@ class Keeper:
             if known.get(key) != found.get(key):
                 self._pending.note(Change(bucket, key))
 
-    def _suffer(self, error: Exception) -> None:
+    def _suffer(self, change: Change, error: Exception) -> None:
         with self._lock:
-            if self._trouble:
-                return
-            self._trouble = str(error)
-        self._report(
-            f"S3 objects cannot be kept for the next start at the moment ({error}); "
-            f"trying again every {RETRY_SECONDS:g} s"
-        )
+            known = bool(self._failing)
+            self._failing[change] = str(error)
+        if not known:
+            self._report(
+                f"S3 objects cannot be kept for the next start at the moment ({error}); "
+                f"trying again every {RETRY_SECONDS:g} s"
+            )
 
-    def _recovered(self) -> None:
+    def _recovered(self, change: Change) -> None:
         with self._lock:
-            if not self._trouble:
-                return
-            self._trouble = ""
-        self._report("S3 objects are kept for the next start again")
+            recovered = self._failing.pop(change, None) is not None and not self._failing
+        if recovered:
+            self._report("S3 objects are kept for the next start again")
 
 
 class _Damage:
