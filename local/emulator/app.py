@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 from os import getpid
+from pathlib import Path
 from threading import Event, Thread
 
 from emulator import operations
@@ -32,6 +33,7 @@ from emulator.lifecycle.ports import Services
 from emulator.lifecycle.runtime import Runtime
 from emulator.lifecycle.training import TrainingJobs
 from emulator.localstack import SERVICES, LocalStack, LocalStackFailed
+from emulator.log_file import keep_short
 from emulator.logs import CloudWatchLogs
 from emulator.objects import S3Objects
 from emulator.operations.context import Context
@@ -241,7 +243,7 @@ def serve(settings: Settings, stop: Event, ready: Callable[[Instance], None], re
     Thread(target=interrupt, name="interrupt", daemon=True).start()
     try:
         ready(emulator.start())
-        return _watch(emulator, stop, report)
+        return _watch(emulator, stop, report, settings.log)
     except START_ERRORS as error:
         if stop.is_set():
             return 0
@@ -251,8 +253,10 @@ def serve(settings: Settings, stop: Event, ready: Callable[[Instance], None], re
         emulator.stop()
 
 
-def _watch(emulator: Emulator, stop: Event, report: Report) -> int:
+def _watch(emulator: Emulator, stop: Event, report: Report, log: Path | None) -> int:
     while not stop.wait(WATCH_SECONDS):
+        if log is not None:
+            keep_short(log)
         try:
             emulator.check()
         except (LocalStackFailed, EnvironmentFailed) as error:

@@ -93,6 +93,7 @@ class InstanceFile:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.log = folder / "emulator.log"  # of one in the background
         self._path = folder / "instance.json"
         self._lock_path = folder / "instance.lock"
         self._lock: int | None = None

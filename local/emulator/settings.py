@@ -25,5 +25,6 @@ class Settings:
     jobs: int = 2  # training jobs that run at once; the others wait
     record: Path | None = None  # where requests are recorded
     private: bool = False  # nothing outlives it
+    log: Path | None = None  # what is written to standard error goes there, if it was started in the background
     s3_endpoint: str | None = None  # used instead of a LocalStack of ours
     hold_seconds: float = 5.0  # the longest that a Describe of something in transition is held back; 0: not at all

@@ -29,7 +29,7 @@ def detached(options: argparse.Namespace, instance: InstanceFile) -> int:
     forwarded = [part for pair in given(options).items() for part in pair if part]
     arguments = [sys.executable, "-m", "emulator", "up", "--foreground", *forwarded]
     instance.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = instance.folder / "emulator.log"
+    log = instance.log
     try:
         start(arguments, log, report)
     except KeyboardInterrupt:
@@ -67,7 +67,7 @@ def foreground(options: argparse.Namespace, settings: Settings, instance: Instan
             print("Another emulator runs already (python -m emulator status).", file=sys.stderr)
             return EXIT_FAILED
         try:
-            return _serve(settings, stop, instance)
+            return _serve(replace(settings, log=instance.log), stop, instance)
         finally:
             instance.withdraw()
     threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()

@@ -316,8 +316,9 @@ def test_a_private_emulator_ends_with_its_localstack(folder: Path) -> None:
         start_hanging_job(json.loads(process.stdout.readline())["environment"])
         (localstack,) = [line for line in processes_of(folder) if "serve.py" in line and "localstack" in line]
         os.kill(int(localstack.partition(":")[0]), signal.SIGKILL)
-        process.wait(timeout=40)  # before its stdin is closed, which would end it as well
-        _, said = process.communicate()
+        assert process.stderr
+        said = process.stderr.read()  # its stdin stays open: it would end with that
+        process.wait(40)
     assert process.returncode == 1
     (reason,) = [line for line in said.splitlines() if "LocalStack ended by itself" in line]
     assert "localstack.log" in reason
