@@ -1,7 +1,7 @@
-"""Exact K-means over a sparse matrix that never becomes dense: Lloyd's iterations over all rows, from a k-means++ start.
+"""Exact K-means over a sparse matrix that never becomes dense: Lloyd's iterations over all rows, from k-means++.
 
-The same seed gives the same centres, bit for bit, whatever the number of threads: labels are those of float64 arithmetic
-in a fixed order, and sums are integers, which have no order (see `lloyd_kernels`).
+The same seed gives the same centres, bit for bit, whatever the number of threads: labels are those of float64
+arithmetic in a fixed order, and sums are integers, which have no order (see `lloyd_kernels`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-import lloyd_kernels as kernels
 import numpy as np
 import scipy.sparse
+
+import lloyd_kernels as kernels
 
 Array = np.ndarray[Any, Any]
 NARROW = 2**16  # films that fit 16-bit column indices, half the memory to read
@@ -33,6 +35,16 @@ class Fit:
     converged: bool
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """Where rows belong."""
+
+    labels: Array
+    """int32: the nearest centre of each row, the first one of equals."""
+    distances: Array
+    """float64: the distances to those."""
+
+
 class Rows:
     """The rows to cluster, and the threads that work on them.
 
@@ -41,7 +53,7 @@ class Rows:
     """
 
     def __init__(self, ratings: scipy.sparse.csr_matrix, cosine: bool, threads: int) -> None:
-        """Take a CSR matrix, float32, none negative, without duplicate entries. It is not copied, but for its indices."""
+        """Take a CSR matrix, float32, none negative, without duplicate entries. Only its indices are copied."""
         self.shape: tuple[int, int] = ratings.shape
         self.cosine = cosine
         self._indptr = ratings.indptr.astype(np.int64)
@@ -68,14 +80,14 @@ class Rows:
         return list(self._pool.map(lambda each: function(*each), arguments))
 
     def _by_rows(self, kernel: Any, *arguments: Any) -> None:
-        self.each(kernel, ((*arguments, first, last) for first, last in zip(self._cuts, self._cuts[1:])))  # noqa: B905
+        self.each(kernel, ((*arguments, first, last) for first, last in pairwise(self._cuts)))
 
     def labels(self, centres: Array, lengths: Array) -> Array:
         """Find the nearest centre of each row, int32, the first one of equals. `lengths`: the centres' squared."""
         width = kernels.width_of(len(centres))
         tables = np.zeros((-(-len(centres) // width), self.shape[1], width), np.float32)
         films = np.linspace(0, self.shape[1], self._tasks + 1).astype(np.int64)
-        self.each(kernels.fill_tables, ((centres, tables, *ends) for ends in zip(films, films[1:])))  # noqa: B905
+        self.each(kernels.fill_tables, ((centres, tables, *ends) for ends in pairwise(films)))
         halves = np.zeros(len(centres)) if self.cosine else lengths / 2
         labels = np.empty(self.shape[0], np.int32)
         self._by_rows(kernels.assign(width), *self._csr, tables, centres, halves, labels)
@@ -87,8 +99,14 @@ class Rows:
         self._by_rows(kernels.own_products, *self._csr, centres, labels, products)
         return self._distances(products, lengths[labels])
 
+    def nearest(self, centres: Array) -> Nearest:
+        """Find each row's nearest centre; centres float64 [clusters, films], none negative, of length 1 for cosine."""
+        lengths = (centres * centres).sum(axis=1)
+        labels = self.labels(centres, lengths)
+        return Nearest(labels, self.distances(centres, lengths, labels))
+
     def distances_to_rows(self, chosen: Array) -> Array:
-        """Compute the distances of all rows to a few of them (as they are, or scaled to length 1), float64 [few, rows]."""
+        """Compute the distances of all rows to a few of them, float64 [few, rows]."""
         width = kernels.width_of(len(chosen))
         table = np.zeros((self.shape[1], width))
         for number, row in enumerate(chosen):
@@ -103,16 +121,16 @@ class Rows:
     def _distances(self, products: Array, lengths: Array) -> Array:
         if self.cosine:
             cosines = np.divide(products, np.sqrt(self.squares), out=np.zeros_like(products), where=self.squares > 0)
-            return np.maximum(1 - cosines, 0.0)
-        return np.maximum(self.squares - 2 * products + lengths, 0.0)
+            return np.asarray(np.maximum(1 - cosines, 0.0))
+        return np.asarray(np.maximum(self.squares - 2 * products + lengths, 0.0))
 
     def _films(self, row: int) -> Array:
-        return self._indices[self._indptr[row] : self._indptr[row + 1]]
+        return np.asarray(self._indices[self._indptr[row] : self._indptr[row + 1]])
 
     def _values(self, row: int) -> Array:
         """The ratings of a row, float64; scaled to length 1 for the cosine distance."""
-        values = self._data[self._indptr[row] : self._indptr[row + 1]].astype(np.float64)
-        return values / math.sqrt(self.squares[row]) if self.cosine and self.squares[row] else values
+        values = np.asarray(self._data[self._indptr[row] : self._indptr[row + 1]], dtype=np.float64)
+        return values / np.sqrt(self.squares[row]) if self.cosine and self.squares[row] else values
 
     def dense(self, chosen: Array) -> Array:
         """Make centres of a few rows, float64 [few, films]."""
@@ -124,6 +142,12 @@ class Rows:
     def moved(self, cluster: int, before: Array, after: Array, sums: Array) -> None:
         """Bring a cluster's sums up to date."""
         kernels.move(*self._csr, self._weights, before, after, cluster, sums)
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the threads."""
@@ -137,7 +161,7 @@ class Iterations:
         """Begin with these centres, float64 [clusters, films]; none may be negative."""
         self._rows = rows
         self.centres = np.array(centres, dtype=np.float64, order="C")
-        self._lengths = np.asarray([math.fsum(centre * centre) for centre in self.centres])
+        self._lengths = (self.centres * self.centres).sum(axis=1)
         self._labels: Array | None = None
         self._sums = np.zeros(self.centres.shape, np.int64)
 
@@ -180,11 +204,6 @@ class Iterations:
         self._rows.moved(cluster, before, after, self._sums[cluster])
         cosine = self._rows.cosine
         return cluster, *kernels.settle(self._sums[cluster], self._rows.unit, size, cosine, self.centres[cluster])
-
-    def inertia(self) -> float:
-        """The inertia of the centres as they are."""
-        labels = self._rows.labels(self.centres, self._lengths)
-        return float(self._rows.distances(self.centres, self._lengths, labels).sum())
 
 
 def _reseeded(labels: Array, sizes: Array, distances: Array) -> tuple[Array, Array]:
@@ -249,7 +268,7 @@ def best_start(rows: Rows, start: Start) -> Array:
         iterations = Iterations(rows, centres)
         for _ in range(start.refinements):
             iterations.step()
-        inertia = iterations.inertia()
+        inertia = float(rows.nearest(iterations.centres).distances.sum())
         if best is None or inertia < lowest:
             best, lowest = iterations.centres, inertia
     assert best is not None  # noqa: S101  # there is at least one start

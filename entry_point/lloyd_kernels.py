@@ -7,7 +7,7 @@ rounding cannot. Sums are integers (fixed point), so that no order of addition c
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numba
@@ -62,7 +62,9 @@ def _scores_of(width: int, double: bool) -> Any:
         if double:
             rating = builder.fpext(rating, kind)
         everywhere = builder.shuffle_vector(
-            builder.insert_element(undefined, rating, int32(0)), undefined, ir.Constant(ir.VectorType(int32, LANES), [0] * LANES)
+            builder.insert_element(undefined, rating, int32(0)),
+            undefined,
+            ir.Constant(ir.VectorType(int32, LANES), [0] * LANES),
         )
         for number, each in enumerate(sums):
             offset = builder.add(builder.mul(film, int64(width)), int64(number * LANES))
@@ -81,7 +83,7 @@ def _scores_of(width: int, double: bool) -> Any:
 
     kind_bytes = 8 if double else 4
 
-    @intrinsic  # type: ignore[misc]  # numba has no types
+    @intrinsic  # type: ignore[untyped-decorator]  # numba has no types
     def scores(typing: Any, out: Any, table: Any, indices: Any, data: Any, start: Any, end: Any) -> Any:
         del typing, start, end
         return types.void(out, table, indices, data, types.int64, types.int64), generate
@@ -89,7 +91,7 @@ def _scores_of(width: int, double: bool) -> Any:
     return scores
 
 
-@lru_cache(maxsize=None)
+@cache
 def assign(width: int) -> Any:
     """Make the kernel that labels rows with their nearest centres.
 
@@ -142,7 +144,7 @@ def assign(width: int) -> Any:
     return _compile(kernel)
 
 
-@lru_cache(maxsize=None)
+@cache
 def candidate_products(width: int) -> Any:
     """Make the kernel for the products of rows with a few candidate rows: float64, in the order of a row's films.
 
@@ -160,7 +162,7 @@ def candidate_products(width: int) -> Any:
     return _compile(kernel)
 
 
-@_compile  # type: ignore[misc]
+@_compile  # type: ignore[untyped-decorator]
 def squared_lengths(indptr: Any, data: Any, out: Any, first: Any, last: Any) -> None:
     """Set `out[row]` to the sum of the squares of a row's ratings, float64."""
     for row in range(first, last):
@@ -170,7 +172,7 @@ def squared_lengths(indptr: Any, data: Any, out: Any, first: Any, last: Any) -> 
         out[row] = total
 
 
-@_compile  # type: ignore[misc]
+@_compile  # type: ignore[untyped-decorator]
 def own_products(
     indptr: Any, indices: Any, data: Any, centres: Any, labels: Any, out: Any, first: Any, last: Any
 ) -> None:
@@ -182,10 +184,8 @@ def own_products(
         out[row] = total
 
 
-@_compile  # type: ignore[misc]
-def move(
-    indptr: Any, indices: Any, data: Any, weights: Any, before: Any, after: Any, cluster: Any, sums: Any
-) -> None:
+@_compile  # type: ignore[untyped-decorator]
+def move(indptr: Any, indices: Any, data: Any, weights: Any, before: Any, after: Any, cluster: Any, sums: Any) -> None:
     """Bring one cluster's sums, int64 [films], up to date: rows that left it are taken off, those that came added.
 
     A rating counts as the integer nearest to rating · weight, so that what is taken off is what had been added.
@@ -198,7 +198,7 @@ def move(
                 sums[indices[place]] += sign * np.int64(np.float64(data[place]) * weight + 0.5)
 
 
-@_compile  # type: ignore[misc]
+@_compile  # type: ignore[untyped-decorator]
 def settle(sums: Any, unit: Any, rows: Any, to_unit_length: Any, centre: Any) -> Any:
     """Set a centre to the mean of its rows, or to the direction of their sum; `sums · unit` is what they add up to.
 
@@ -209,10 +209,7 @@ def settle(sums: Any, unit: Any, rows: Any, to_unit_length: Any, centre: Any) ->
         total = sums[film] * unit
         product += total * centre[film]
         squares += total * total
-    if to_unit_length:
-        divisor = np.sqrt(squares)
-    else:
-        divisor = np.float64(rows)
+    divisor = np.sqrt(squares) if to_unit_length else np.float64(rows)
     squares = 0.0
     for film in range(len(sums)):
         centre[film] = sums[film] * unit / divisor
@@ -220,7 +217,7 @@ def settle(sums: Any, unit: Any, rows: Any, to_unit_length: Any, centre: Any) ->
     return product, squares
 
 
-@_compile  # type: ignore[misc]
+@_compile  # type: ignore[untyped-decorator]
 def fill_tables(centres: Any, tables: Any, first: Any, last: Any) -> None:
     """Copy the centres' films from `first` up to `last` into the tables: a film's values for all clusters together."""
     width = tables.shape[2]
