@@ -13,6 +13,7 @@ import lloyd
 
 MOST = 20  # clusters that are tried
 SAMPLE_ROWS = 5_000  # users that are asked, in two halves: enough for 20 clusters, and the time stays bounded
+HALVINGS = 3  # whose strengths are averaged: in one alone a handful of odd users can look like a group
 ENOUGH = 0.8  # prediction strength; the authors found 0.8 to 0.9 to do well
 ITERATIONS = 50
 PREDICTION_STRENGTH = "prediction strength"
@@ -59,20 +60,32 @@ class Search:
 def choose(ratings: scipy.sparse.csr_matrix, search: Search) -> Choice:
     """Choose by the rule of Tibshirani and Walther 2005, "Cluster Validation by Prediction Strength", section 2.
 
-    A seeded sample of the users is halved. Both halves are clustered; a cluster of one half is as strong as the share
-    of its pairs of users whom the other half's centres keep together; the strength of a number of clusters is that of
-    its weakest cluster, the mean of both directions. The largest number with ENOUGH is taken. Where none above 1 has,
-    the users form no groups that the halves agree on, and the knee of the inertia's curve is taken: the point
-    farthest below the line from its first to its last (Satopää and others 2011, "Finding a 'Kneedle' in a Haystack").
+    A seeded sample of the users is halved, three times. Both halves are clustered; a cluster of one half is as
+    strong as the share of its pairs of users whom the other half's centres keep together; the strength of a number
+    of clusters is that of its weakest cluster, the mean of both directions and all halvings. The largest number
+    with ENOUGH is taken. Where none above 1 has, the users form no groups that the halves agree on, and the knee
+    of the inertia's curve is taken: the point farthest below the line from its first to its last (Satopää and
+    others 2011, "Finding a 'Kneedle' in a Haystack").
     """
-    order = np.random.default_rng(search.seed).permutation(ratings.shape[0])[:SAMPLE_ROWS]
-    halves = [lloyd.Rows(ratings[np.sort(part)], search.cosine, search.threads) for part in np.array_split(order, 2)]
-    try:
-        most = min(MOST, *(half.shape[0] // 2 for half in halves))
-        curve = [_point(halves, number, search) for number in range(1, most + 1)]
-    finally:
-        for half in halves:
-            half.close()
+    random = np.random.default_rng(search.seed)
+    sample = random.permutation(ratings.shape[0])[:SAMPLE_ROWS]
+    curves = []
+    for _ in range(HALVINGS):
+        parts = np.array_split(random.permutation(sample), 2)
+        with (
+            lloyd.Rows(ratings[np.sort(parts[0])], search.cosine, search.threads) as one,
+            lloyd.Rows(ratings[np.sort(parts[1])], search.cosine, search.threads) as other,
+        ):
+            most = max(1, min(MOST, one.shape[0] // 2, other.shape[0] // 2))
+            curves.append([_point((one, other), number, search) for number in range(1, most + 1)])
+    curve = [
+        Point(
+            points[0].num_clusters,
+            float(np.mean([point.inertia for point in points])),
+            float(np.mean([point.prediction_strength for point in points])),
+        )
+        for points in zip(*curves, strict=True)
+    ]
     number, rule = decide(curve)
     return Choice(number, rule, tuple(curve))
 
