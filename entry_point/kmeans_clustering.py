@@ -2,13 +2,15 @@
 
 Stands alone (it is longer than our modules for that reason): SageMaker runs it in script mode, it imports nothing of
 the project, and takes its paths from `SM_*` variables or arguments only. A job of several hosts needs the module
-`several_hosts` beside it.
+`several_hosts` beside it; `--algorithm lloyd` and `--num_clusters auto` need `lloyd`, `lloyd_kernels`, `cluster_count`
+and numba.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import json
 import os
 import signal
@@ -28,12 +30,16 @@ import tensorflow as tf
 from tensorflow.python.ops import clustering_ops, gen_clustering_ops  # what the canned estimator is made of
 
 if TYPE_CHECKING:
+    from cluster_count import Choice
     from several_hosts import Hosts
 
 COSINE = "cosine"
 SQUARED_EUCLIDEAN = "squared_euclidean"
 KMEANS_PLUS_PLUS = "kmeans_plus_plus"
 RANDOM = "random"
+ESTIMATOR = "estimator"
+LLOYD = "lloyd"
+AUTO = 0  # as a number of clusters: to be found
 
 # Lloyd iterations a starting point gets before it is compared with the others.
 REFINEMENT_ITERATIONS = 4
@@ -71,7 +77,7 @@ def read_matrix(channel_dir: str) -> scipy.sparse.csr_matrix:
 def _read_shard(path: Path) -> scipy.sparse.csr_matrix:
     try:
         with path.open("rb") as file:
-            shard = scipy.sparse.load_npz(file).tocsr().astype(np.float32)
+            shard = scipy.sparse.load_npz(file).tocsr().astype(np.float32, copy=False)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a matrix written by scipy.sparse.save_npz: {error}") from error
     shard.sum_duplicates()
@@ -88,7 +94,12 @@ def training_rows(ratings: scipy.sparse.csr_matrix, distance_metric: str) -> sci
     Such a row has no direction: taken as a starting point it would give a centre of zeros, which under the
     estimator's arithmetic draws other rows to it.
     """
-    return ratings[np.diff(ratings.indptr) > 0] if distance_metric == COSINE else ratings
+    rated = np.diff(ratings.indptr) > 0
+    if distance_metric != COSINE or rated.all():
+        return ratings
+    # What is left out has no ratings to leave out: they are shared, not copied.
+    starts = np.append(ratings.indptr[:-1][rated], ratings.indptr[-1])
+    return scipy.sparse.csr_matrix((ratings.data, ratings.indices, starts), shape=(rated.sum(), ratings.shape[1]))
 
 
 def _batches(ratings: scipy.sparse.csr_matrix, rows: int) -> Iterator[np.ndarray[Any, Any]]:
@@ -222,20 +233,41 @@ def best_start(inputs: Sequence[tf.Tensor], num_clusters: tf.Tensor, params: Map
 # --- training --------------------------------------------------------------------------------------------------------
 
 
+class Convergence:
+    """The rule that ends a training: an inertia whose relative change is within the tolerance."""
+
+    def __init__(self, tolerance: float) -> None:
+        self._tolerance = tolerance
+        self._previous: float | None = None
+        self.iterations = 0
+        self.converged = False
+
+    def is_reached(self, inertia: float) -> bool:
+        """Count an iteration: compare its inertia with the previous one's."""
+        self.iterations += 1
+        if self._previous is not None:
+            change = abs(self._previous - inertia)
+            self.converged = change <= self._tolerance * abs(self._previous)
+        self._previous = inertia
+        return self.converged
+
+    def is_reached_aloud(self, inertia: float) -> bool:
+        """Count an iteration, and print its inertia."""
+        print(f"[kmeans] iteration={self.iterations + 1} inertia={inertia:.6g};", flush=True)
+        return self.is_reached(inertia)
+
+
 class ConvergenceHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  # TensorFlow has no types
-    """Print each iteration's inertia, and stop when its relative change is within the tolerance.
+    """Print each iteration's inertia, and stop at convergence.
 
     An iteration is `steps` training steps: one for the full batch, one pass over the rows for mini-batches.
     """
 
-    def __init__(self, tolerance: float, steps: int) -> None:
-        self._tolerance = tolerance
+    def __init__(self, convergence: Convergence, steps: int) -> None:
+        self._convergence = convergence
         self._steps = steps
         self._step = 0
         self._inertia = 0.0
-        self._previous: float | None = None
-        self.iterations = 0
-        self.converged = False
 
     def before_run(self, run_context: Any) -> Any:
         """Ask for the estimator's loss: the sum of the distances to the nearest centres before the step's update."""
@@ -244,19 +276,14 @@ class ConvergenceHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  # Ten
         return tf.estimator.SessionRunArgs(loss)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        """Sum the step's loss; at the end of an iteration print the sum and compare it with the previous one."""
+        """Sum the step's loss; at the end of an iteration see whether that was the last one."""
         self._step += 1
         self._inertia += float(run_values.results)
         if self._step % self._steps:
             return
-        self.iterations += 1
-        print(f"[kmeans] iteration={self.iterations} inertia={self._inertia:.6g};", flush=True)
-        if self._previous is not None:
-            change = abs(self._previous - self._inertia)
-            self.converged = change <= self._tolerance * abs(self._previous)
-        if self.converged:
+        if self._convergence.is_reached_aloud(self._inertia):
             run_context.request_stop()
-        self._previous, self._inertia = self._inertia, 0.0
+        self._inertia = 0.0
 
 
 class FinalCheckpointHook(tf.estimator.SessionRunHook):  # type: ignore[misc]  # TensorFlow has no types
@@ -288,14 +315,32 @@ class RunConfig(tf.estimator.RunConfig):  # type: ignore[misc]  # TensorFlow has
 
 def train(
     model_dir: str, training_dir: str, params: Mapping[str, Any], hosts: Hosts | None = None
-) -> tuple[Any, ConvergenceHook]:
+) -> tuple[Any, Convergence]:
     """Train to convergence or `max_iterations` in one call of the estimator; its checkpoint goes to `model_dir`.
 
     The estimator's periodic checkpoints and summaries are off: they cost many times the training itself.
     Mini-batches are trained on one host, also where there are several: their steps follow one another.
-    Returns the estimator and the hook, which knows `iterations` and `converged`.
+    Returns the estimator, and how it ended.
     """
-    run_config = RunConfig(
+    run_config = run_configuration(model_dir, params)
+    rows = training_rows(read_matrix(training_dir), params["distance_metric"]).shape[0]
+    steps = -(-rows // params["batch_size"]) if params["use_mini_batch"] else 1
+    convergence = Convergence(params["tolerance"])
+    estimator = estimator_fn(run_config, params)
+    trained, input_fn = estimator, partial(train_input_fn, training_dir, params)
+    if hosts and not params["use_mini_batch"]:
+        trained, input_fn = across_hosts(hosts, estimator, input_fn, params)
+    trained.train(
+        input_fn,
+        hooks=[ConvergenceHook(convergence, steps), FinalCheckpointHook(model_dir)],
+        steps=params["max_iterations"] * steps,
+    )
+    return estimator, convergence
+
+
+def run_configuration(model_dir: str, params: Mapping[str, Any]) -> RunConfig:
+    """Make the configuration of the estimator whose checkpoint is in `model_dir`."""
+    return RunConfig(
         model_dir=model_dir,
         tf_random_seed=params["seed"],
         # The estimator's mini-batch step reads and adds to its counts without an order between the two. One thread
@@ -306,19 +351,102 @@ def train(
         save_summary_steps=None,
         log_step_count_steps=None,
     )
-    rows = training_rows(read_matrix(training_dir), params["distance_metric"]).shape[0]
-    steps = -(-rows // params["batch_size"]) if params["use_mini_batch"] else 1
-    convergence = ConvergenceHook(params["tolerance"], steps)
-    estimator = estimator_fn(run_config, params)
-    trained, input_fn = estimator, partial(train_input_fn, training_dir, params)
-    if hosts and not params["use_mini_batch"]:
-        trained, input_fn = across_hosts(hosts, estimator, input_fn, params)
-    trained.train(
-        input_fn,
-        hooks=[convergence, FinalCheckpointHook(model_dir)],
-        steps=params["max_iterations"] * steps,
+
+
+# --- training without the estimator: algorithm=lloyd, and num_clusters=auto -------------------------------------------
+
+
+def imported(module: str, wanted_by: str) -> Any:
+    """Import a module beside this one that needs numba. Raises InputError where that is missing."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{wanted_by} needs {error.name}, which this environment does not have. Send the requirements.txt of the "
+            f"folder lloyd-requirements along (dependencies=[...] of the SDK's estimator)"
+        ) from error
+
+
+def start_of(params: Mapping[str, Any], num_clusters: int) -> Any:
+    """How `lloyd` chooses its initial centres."""
+    return imported("lloyd", "algorithm=lloyd").Start(
+        clusters=num_clusters,
+        plus_plus=params["initial_clusters"] == KMEANS_PLUS_PLUS,
+        restarts=params["num_restarts"],
+        refinements=REFINEMENT_ITERATIONS,
+        seed=params["seed"],
     )
-    return estimator, convergence
+
+
+def train_by_lloyd(model_dir: str, training_dir: str, params: Mapping[str, Any]) -> tuple[Any, Convergence]:
+    """Train over the sparse matrix; the centres go to `model_dir` as a checkpoint of the canned estimator.
+
+    Returns the estimator, and how it ended, as `train` does: what follows cannot tell which of them it was.
+    """
+    lloyd = imported("lloyd", "algorithm=lloyd")
+    ratings = training_rows(read_matrix(training_dir), params["distance_metric"])
+    convergence = Convergence(params["tolerance"])
+    with lloyd.Rows(ratings, params["distance_metric"] == COSINE, processors()) as rows:
+        start = lloyd.best_start(rows, start_of(params, params["num_clusters"]))
+        fit = lloyd.fit(rows, start, params["max_iterations"], convergence.is_reached_aloud)
+    save_checkpoint(model_dir, fit.centres.astype(np.float32), convergence.iterations)
+    return estimator_fn(run_configuration(model_dir, params), params), convergence
+
+
+def save_checkpoint(model_dir: str, centres: np.ndarray[Any, Any], steps: int) -> None:
+    """Write what the canned estimator's checkpoint holds after a training in full batches."""
+    values = {
+        clustering_ops.CLUSTERS_VAR_NAME: centres,
+        "initialized": np.asarray(True),
+        tf.compat.v1.GraphKeys.GLOBAL_STEP: np.asarray(steps, np.int64),
+    }
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        fed = {name: tf.compat.v1.placeholder(value.dtype, value.shape) for name, value in values.items()}
+        variables = [
+            tf.compat.v1.Variable(fed[name], name=name, use_resource=False, collections=["all"]) for name in values
+        ]
+        for variable, name in zip(variables, values, strict=True):
+            session.run(variable.initializer, {fed[name]: values[name]})
+        path = str(Path(model_dir) / "model.ckpt")
+        tf.compat.v1.train.Saver(variables).save(session, path, global_step=steps, write_meta_graph=False)
+
+
+def evaluate_by_lloyd(estimator: Any, channel_dirs: Sequence[str], params: Mapping[str, Any]) -> list[Evaluation]:
+    """Assign every row of these channels to its nearest centre of the checkpoint, without making a row dense."""
+    lloyd = imported("lloyd", "algorithm=lloyd")
+    centres = estimator.get_variable_value(clustering_ops.CLUSTERS_VAR_NAME).astype(np.float64)
+    evaluations = []
+    for path in channel_dirs:
+        with lloyd.Rows(read_matrix(path), params["distance_metric"] == COSINE, processors()) as rows:
+            nearest = rows.nearest(centres)
+        evaluations.append(Evaluation(float(nearest.distances.sum()), nearest.labels.astype(np.int64)))
+    return evaluations
+
+
+def find_cluster_count(training_dir: str, params: Mapping[str, Any]) -> Choice:
+    """Find the number of clusters (see `cluster_count.choose`), and print what it was chosen from."""
+    cluster_count = imported("cluster_count", "num_clusters=auto")
+    search = cluster_count.Search(
+        cosine=params["distance_metric"] == COSINE,
+        threads=processors(),
+        start=partial(start_of, params),
+        convergence=lambda: Convergence(params["tolerance"]).is_reached,
+        seed=params["seed"],
+    )
+    choice: Choice = cluster_count.choose(training_rows(read_matrix(training_dir), params["distance_metric"]), search)
+    for point in choice.curve:
+        print(
+            f"[kmeans] num_clusters={point.num_clusters} mean distance={point.inertia:.6g} "
+            f"prediction strength={point.prediction_strength:.3f}",
+            flush=True,
+        )
+    print(f"num_clusters=auto: {choice.num_clusters}, by {choice.rule}", flush=True)
+    return choice
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 # --- training on several hosts ---------------------------------------------------------------------------------------
@@ -535,13 +663,18 @@ def _at_least(least: float, kind: type[int] | type[float]) -> Any:
     return parse
 
 
+def _cluster_count(text: str) -> int:
+    return AUTO if text == "auto" else int(_at_least(1, int)(text))
+
+
 def parse_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
     """Parse the hyperparameters (`--name value`); folders default to SageMaker's `SM_*` variables.
 
     Raises InputError with a one-line message.
     """
     parser = _Parser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--num_clusters", type=_at_least(1, int), default=8)
+    parser.add_argument("--algorithm", choices=[ESTIMATOR, LLOYD], default=ESTIMATOR)
+    parser.add_argument("--num_clusters", type=_cluster_count, default=8, help="or auto: as many as there are groups")
     parser.add_argument("--max_iterations", type=_at_least(1, int), default=100, help="passes over the rows")
     parser.add_argument("--tolerance", type=_at_least(0, float), default=1e-4, help="relative change of inertia")
     parser.add_argument("--use_mini_batch", type=_boolean, default=False)
@@ -563,6 +696,11 @@ def parse_arguments(arguments: Sequence[str], environment: Mapping[str, str]) ->
     ):
         if not getattr(options, name):
             parser.error(f"--{name} is missing, and {variable} is not set")
+    if options.algorithm == LLOYD:
+        if options.use_mini_batch:
+            parser.error("algorithm=lloyd works on all rows in each iteration; use_mini_batch is the estimator's")
+        if len(json.loads(environment.get("SM_HOSTS", "[]"))) > 1:
+            parser.error("algorithm=lloyd trains on one host only; use algorithm=estimator, or instance_count=1")
     return options
 
 
@@ -579,9 +717,13 @@ def run(options: argparse.Namespace, hosts: Hosts | None = None) -> dict[str, An
             f"the train channel {ratings.shape[1]}"
         )
     usable = training_rows(ratings, options.distance_metric).shape[0]
-    if options.num_clusters > usable:
+    choice = None
+    if options.num_clusters == AUTO and usable:
+        choice = find_cluster_count(options.train, params)
+        params["num_clusters"] = choice.num_clusters
+    if params["num_clusters"] > usable or not usable:
         raise InputError(
-            f"num_clusters={options.num_clusters} is more than the {usable} users to train on "
+            f"num_clusters={params['num_clusters'] or 'auto'} is more than the {usable} users to train on "
             f"({ratings.shape[0]} rows, {ratings.shape[0] - usable} left out because they have no rating)"
         )
     params["num_movies"] = ratings.shape[1]
@@ -589,10 +731,17 @@ def run(options: argparse.Namespace, hosts: Hosts | None = None) -> dict[str, An
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kmeans-") as checkpoints:
-        estimator, training = train(checkpoints, options.train, params, hosts)
+        channels = [path for path in (options.train, options.test) if path]
+        if options.algorithm == LLOYD:
+            estimator, training = train_by_lloyd(checkpoints, options.train, params)
+        else:
+            estimator, training = train(checkpoints, options.train, params, hosts)
         trained = time.monotonic()
         model = served(estimator, params)
-        on_train, *on_test = evaluate(model, [path for path in (options.train, options.test) if path], params)
+        if options.algorithm == LLOYD:
+            on_train, *on_test = evaluate_by_lloyd(estimator, channels, params)
+        else:
+            on_train, *on_test = evaluate(model, channels, params)
         export(model, Path(options.sm_model_dir), params)
 
     output = Path(options.sm_output_data_dir)
@@ -603,8 +752,9 @@ def run(options: argparse.Namespace, hosts: Hosts | None = None) -> dict[str, An
         "test_inertia": on_test[0].inertia if on_test else None,
         "iterations": training.iterations,
         "converged": training.converged,
-        "num_clusters": options.num_clusters,
-        "cluster_sizes": np.bincount(on_train.clusters, minlength=options.num_clusters).tolist(),
+        "algorithm": options.algorithm,
+        "num_clusters": params["num_clusters"],
+        "cluster_sizes": np.bincount(on_train.clusters, minlength=params["num_clusters"]).tolist(),
         "train_rows": ratings.shape[0],
         "train_rows_without_rating": int((np.diff(ratings.indptr) == 0).sum()),
         "movies": ratings.shape[1],
@@ -613,6 +763,8 @@ def run(options: argparse.Namespace, hosts: Hosts | None = None) -> dict[str, An
         "training_seconds": round(trained - started, 3),
         "evaluation_and_export_seconds": round(time.monotonic() - trained, 3),
     }
+    if choice:
+        metrics |= choice.as_metrics()
     if on_test:
         write_assignments(output / "assignments-test.csv", on_test[0].clusters)
         metrics["test_rows"] = len(on_test[0].clusters)

@@ -48,7 +48,8 @@ def parser() -> argparse.ArgumentParser:
     add("--ratings", metavar="FILE", help="ratings of users; without them, they are made up for the films")
     add("--links", metavar="FILE", help="MovieLens' links.csv, from movieId to TMDB's id")
     add("--num-users", metavar="N", help="how many users to make up")
-    add("--num-clusters", metavar="K", help="how many clusters to look for")
+    add("--algorithm", choices=("estimator", "lloyd"), help="what trains: TensorFlow's, or one over the sparse matrix")
+    add("--num-clusters", metavar="K", help="how many clusters to look for; auto: as many as there are")
     add("--seed", metavar="N", help="the same seed gives the same data and the same model")
     add("--report-dir", metavar="DIR", help="where report.json goes")
     add(
@@ -157,6 +158,15 @@ def _check_together(settings: Settings, given: Mapping[str, Given]) -> None:
         raise SettingsError(f"ratings ({given['ratings'].source}): need the films that they rate. Add --movies FILE")
     if settings.links and not settings.movies:
         raise SettingsError(f"links ({given['links'].source}): join films to TMDB's ids. Add --movies FILE")
+    if settings.algorithm == "lloyd" and settings.use_mini_batch:
+        source = given["use_mini_batch"].source
+        raise SettingsError(f"use_mini_batch ({source}): is for algorithm = 'estimator'; lloyd has none. Leave it out")
+    if settings.algorithm == "lloyd" and settings.train_instance_count > 1:
+        source = given["train_instance_count"].source
+        raise SettingsError(
+            f"train_instance_count = {settings.train_instance_count} ({source}): lloyd trains on one host only. "
+            "Set it to 1, or algorithm = 'estimator'"
+        )
     if settings.engine and not settings.emulator:
         source = given["engine"].source
         raise SettingsError(f"engine ({source}): runs the containers of the emulator, which is off here. Leave it out")

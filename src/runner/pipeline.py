@@ -153,7 +153,7 @@ class Workflow:
             self.split = preprocess.split(matrix, settings.test_split_ratio, settings.seed)
             self.progress.line(summary.split(self.split))
             # What later steps need is checked now, before a job and an endpoint are paid for.
-            if settings.num_clusters > self.split.train.shape[0]:
+            if settings.num_clusters != "auto" and settings.num_clusters > self.split.train.shape[0]:
                 raise SettingsError(
                     f"num_clusters = {settings.num_clusters}: there are only {self.split.train.shape[0]} users "
                     "to train on. Lower it, or give more users"
@@ -201,6 +201,8 @@ class Workflow:
                 "model_artifact": job.model_artifact,
                 "seconds": job.seconds,
             }
+            for line in summary.cluster_count(output.metrics):
+                self.progress.line(line)
         return output
 
     def deploy(self) -> None:

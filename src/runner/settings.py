@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, FilePath, Tag
 
 Count = Annotated[int, Field(ge=1)]
+# One or the other by what is written, so that a wrong number is told of once, as a number.
+ClusterCount = Annotated[
+    Annotated[int, Field(ge=2), Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda value: "auto" if value == "auto" else "number"),
+]
 
 # AWS's own rules: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html and the `RoleArn` shape.
 BUCKET_NAME = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
@@ -37,7 +42,8 @@ class Settings(BaseModel):
     entry_point_script: FilePath = Field(examples=["entry_point/kmeans_clustering.py"])
     framework_version: str = Field(pattern=r"^2\.\d+(\.\d+)?$", examples=["2.14.1"])
     py_version: str = Field(pattern=r"^py3\d+$", examples=["py310"])
-    num_clusters: Annotated[int, Field(ge=2)] = Field(examples=[8])
+    algorithm: Literal["estimator", "lloyd"] = Field(default="estimator", examples=["lloyd"])
+    num_clusters: ClusterCount = Field(examples=[8])
     max_iterations: Count = Field(examples=[100])
     tolerance: Annotated[float, Field(ge=0, lt=1)] = Field(examples=[0.0001])
     use_mini_batch: bool = Field(examples=["false"])
@@ -71,6 +77,7 @@ class Settings(BaseModel):
     def hyperparameters(self) -> dict[str, str | int | float | bool]:
         """What the entry point is told, under its own argument names."""
         return {
+            "algorithm": self.algorithm,
             "num_clusters": self.num_clusters,
             "max_iterations": self.max_iterations,
             "tolerance": self.tolerance,

@@ -88,6 +88,16 @@ def image_uris(settings: Settings) -> tuple[str, str]:
     )
 
 
+def dependencies(settings: Settings) -> list[str]:
+    """The files to send beside the script's folder: requirements that AWS's image lacks, and our own image has.
+
+    SageMaker's toolkit installs a requirements.txt that lies beside the script, which takes it a while in every job.
+    """
+    wanted = settings.entry_point_script.parent / "lloyd-requirements" / "requirements.txt"
+    needed = settings.algorithm == "lloyd" or settings.num_clusters == "auto"
+    return [str(wanted)] if needed and not settings.emulator and wanted.exists() else []
+
+
 @dataclass
 class SageMakerLearner:
     """Trains and serves one model under the names it is given."""
@@ -103,6 +113,7 @@ class SageMakerLearner:
         self._estimator = sdk("sagemaker.tensorflow").TensorFlow(
             entry_point=settings.entry_point_script.name,
             source_dir=str(settings.entry_point_script.parent),
+            dependencies=dependencies(settings),
             framework_version=settings.framework_version,
             py_version=settings.py_version,
             role=settings.role,

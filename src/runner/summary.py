@@ -37,6 +37,18 @@ def split(parts: Split) -> str:
     )
 
 
+def cluster_count(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """How the number of clusters was found, where it was: the choice, and the curve that it was made from."""
+    if "num_clusters_curve" not in metrics:
+        return
+    yield f"{metrics['num_clusters']} clusters, by {metrics['num_clusters_rule']} (k: mean distance, strength)"
+    points = [
+        f"{point['num_clusters']}: {point['inertia']:.4g}, {point['prediction_strength']:.2f}"
+        for point in metrics["num_clusters_curve"]
+    ]
+    yield " | ".join(points)
+
+
 def evaluation(scores: Mapping[str, Any]) -> Iterator[str]:
     """The scores, one a line."""
     yield f"inertia: {scores['train_inertia']:,.2f} on train, {scores['test_inertia']:,.2f} on test"

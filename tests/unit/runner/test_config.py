@@ -82,6 +82,16 @@ def test_paths_of_the_file_are_relative_to_the_file(settings_file: Path) -> None
         ({"REHEARSAL_TRAINING_DATA_PATH": "/proc/x/y"}, ("training_data_path", "cannot be written")),
         ({"REHEARSAL_TRAIN_INSTANCE_TYPE": "m5.xlarge"}, ("train_instance_type", "ml.m5.xlarge")),
         ({"REHEARSAL_NUM_CLUSTERS": "nan"}, ("num_clusters = 'nan'",)),
+        ({"REHEARSAL_NUM_CLUSTERS": "1"}, ("num_clusters = '1'", "greater than or equal to 2", "num_clusters = 8")),
+        ({"REHEARSAL_ALGORITHM": "elkan"}, ("algorithm", "'estimator' or 'lloyd'")),
+        (
+            {"REHEARSAL_ALGORITHM": "lloyd", "REHEARSAL_USE_MINI_BATCH": "true"},
+            ("use_mini_batch (environment variable REHEARSAL_USE_MINI_BATCH)", "estimator"),
+        ),
+        (
+            {"REHEARSAL_ALGORITHM": "lloyd", "REHEARSAL_TRAIN_INSTANCE_COUNT": "2"},
+            ("train_instance_count = 2", "one host only", "estimator"),
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_line_with_name_place_and_fix(
@@ -94,6 +104,14 @@ def test_a_wrong_setting_is_one_line_with_name_place_and_fix(
     assert len(message.splitlines()) == 1
     for part in said:
         assert part in message
+
+
+def test_the_number_of_clusters_may_be_left_to_the_job(local: list[str]) -> None:
+    """As a flag or a variable; the entry point is told `auto`."""
+    assert config.load(local, {}).hyperparameters["num_clusters"] == 8
+    found = config.load([*local, "--num-clusters", "auto", "--algorithm", "lloyd"], {}).hyperparameters
+    assert (found["num_clusters"], found["algorithm"]) == ("auto", "lloyd")
+    assert config.load(local, {"REHEARSAL_NUM_CLUSTERS": "auto"}).num_clusters == "auto"
 
 
 def test_every_wrong_setting_gets_its_line(local: list[str]) -> None:

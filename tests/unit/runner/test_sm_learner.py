@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from runner import config
-from runner.sm_learner import METRIC_DEFINITIONS, METRICS
+from runner.sm_learner import METRIC_DEFINITIONS, METRICS, dependencies
 
 ROOT = Path(__file__).parents[3]
 ENTRY_POINT = ROOT / "entry_point" / "kmeans_clustering.py"
 SOURCES = sorted(ENTRY_POINT.parent.rglob("*.py"))
 IN_THE_IMAGE = {"numpy", "scipy", "tensorflow"}
+SENT_ALONG = {"lloyd_kernels.py": {"numba", "llvmlite"}}  # by entry_point/lloyd-requirements
 
 
 @pytest.fixture(scope="module")
@@ -108,4 +109,22 @@ def test_the_entry_point_imports_what_the_image_has(source: Path) -> None:
     names = {alias.name for node in imports for alias in node.names} | {str(node.module) for node in sources}
     assert {"numpy"} <= names or source != ENTRY_POINT
     beside = {path.stem for path in SOURCES}
-    assert {name.partition(".")[0] for name in names} - sys.stdlib_module_names - IN_THE_IMAGE - beside == set()
+    there = sys.stdlib_module_names | IN_THE_IMAGE | beside | SENT_ALONG.get(source.name, set())
+    assert {name.partition(".")[0] for name in names} - there == set()
+
+
+@pytest.mark.parametrize(
+    ("update", "sent"),
+    [
+        ({}, False),
+        ({"algorithm": "lloyd"}, True),
+        ({"num_clusters": "auto"}, True),
+        ({"algorithm": "lloyd", "emulator": True}, False),
+    ],
+)
+def test_what_awss_image_lacks_is_sent_along(update: dict[str, Any], sent: bool) -> None:
+    """To AWS only, and only when it is needed: our own image has it."""
+    settings = config.load(["--mode", "local", "--config", str(ROOT / "runner.toml")], {})
+    settings = settings.model_copy(update={"emulator": False, **update})
+    expected = [str(ENTRY_POINT.parent / "lloyd-requirements" / "requirements.txt")] if sent else []
+    assert dependencies(settings) == expected

@@ -73,6 +73,19 @@ def test_what_is_left_is_named_and_nothing_else(gone: tuple[str, ...]) -> None:
     assert "it may cost money (endpoint x: throttled)" in told
 
 
+def test_a_number_of_clusters_that_was_found_is_shown_with_its_curve() -> None:
+    """The choice, the rule, and each point; nothing where the number was given."""
+    curve = [
+        {"num_clusters": 1, "inertia": 0.5, "prediction_strength": 1.0},
+        {"num_clusters": 2, "inertia": 0.25, "prediction_strength": 0.975},
+    ]
+    metrics = {"num_clusters": 2, "num_clusters_rule": "prediction strength", "num_clusters_curve": curve}
+    choice, points = summary.cluster_count(metrics)
+    assert choice.startswith("2 clusters, by prediction strength")
+    assert points == "1: 0.5, 1.00 | 2: 0.25, 0.97"
+    assert list(summary.cluster_count({"num_clusters": 2})) == []
+
+
 def test_a_removal_without_a_problem_took_too_long() -> None:
     """A reason is always given."""
     assert "(it took too long)" in summary.not_removed(NAME, Removal(False, True, True))
