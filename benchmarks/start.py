@@ -2,8 +2,7 @@
 
 Each start is a process of its own with a new state folder, as `python -m emulator up --foreground` makes it. "ready" is
 the line that it prints when it answers; "CPU" is what it has computed until then, which other load changes less;
-memory is
-the emulator's own (VmRSS), when it is ready and when each service was asked once.
+memory is the emulator's own (VmRSS), when it is ready and when each service was asked once.
 """
 
 from __future__ import annotations
