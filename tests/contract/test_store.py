@@ -358,11 +358,11 @@ def test_a_damaged_file_is_said_to_be_so(tmp_path: Path) -> None:
     """Also when the damage shows only when something is read."""
     path = tmp_path / "store.db"
     store = SQLiteStore(path)
-    for number in range(200):
+    for number in range(400):
         store.create(job(f"job-{number}", Text="x" * 1000), {})
     store.close()
     data = bytearray(path.read_bytes())
-    data[4096 * 12 :] = b"\xff" * (len(data) - 4096 * 12)
+    data[4096 * 60 :] = b"\xff" * (len(data) - 4096 * 60)
     path.write_bytes(data)
     store = SQLiteStore(path)
     with pytest.raises(StoreUnusable, match=r"store\.db: .*--state-dir"):
