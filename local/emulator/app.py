@@ -137,11 +137,14 @@ class Emulator:
         started.callback(containers.close)
         training_jobs, endpoints = TrainingJobs(services, settings.jobs), Endpoints(services, containers)
         self._endpoints = endpoints
+        tokens = Tokens.kept(settings.state_dir / "tokens.key")
+        # A stop goes from the last one upwards: jobs and endpoints end before what their containers can still reach.
+        started.callback(endpoints.shut_down, SERVING_SECONDS)
+        started.callback(training_jobs.shut_down, TRAINING_SECONDS)
         training_jobs.settle()
         endpoints.settle()
 
         runtime = Runtime.over(containers, endpoints, S3Objects(self._backend.client("s3")), services)
-        tokens = Tokens.kept(settings.state_dir / "tokens.key")
         holds = Holds(settings.hold_seconds)
         context = Context(account, store, clock, tokens, training_jobs, endpoints, runtime, holds)
         gateway_for = partial(
@@ -150,7 +153,7 @@ class Emulator:
             Api("sagemaker-runtime", operations.bind(operations.RUNTIME_OPERATIONS, context)),
             Proxy(self._backend.url, self._backend.wait, self._backend.note),
             credentials,
-            Recorder(settings.record) if settings.record else None,
+            Recorder(settings.record, self._report) if settings.record else None,
             services=None if settings.s3_endpoint else SERVICES,
             issued=IssuedKeys(),
         )
@@ -158,9 +161,6 @@ class Emulator:
         container_gateway = gateway_for(
             hosts=frozenset(f"{host}:{for_containers.port}" for host in (engine.host_address, CONTAINERS_NAME_OF_HOST))
         )
-        # A stop goes from here upwards: jobs and endpoints end first, while their containers can still reach S3.
-        started.callback(endpoints.shut_down, SERVING_SECONDS)
-        started.callback(training_jobs.shut_down, TRAINING_SECONDS)
         started.callback(holds.close)
         started.callback(runtime.close, RUNTIME_SECONDS)
         started.callback(self.interrupt)

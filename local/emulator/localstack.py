@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -102,8 +103,9 @@ class LocalStack:
         code = self._program.popen.poll() if self._program else None
         if code is not None:
             raise LocalStackFailed(f"LocalStack ended by itself, with code {code}; its log: {self.log}")
-        if self.log.stat().st_size > LONGEST_LOG:
-            os.truncate(self.log, 0)
+        with suppress(OSError):  # somebody has removed it
+            if self.log.stat().st_size > LONGEST_LOG:
+                os.truncate(self.log, 0)
 
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client that talks to it directly."""

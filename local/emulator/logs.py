@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -45,7 +46,9 @@ class CloudWatchLogs:
         self._clock = clock
         self._report = report
         self._reported = False
-        self._streams: dict[tuple[str, str], _Stream] = {}
+        # Forgotten with whoever writes to them; those that wait are held by the second.
+        self._streams: WeakValueDictionary[tuple[str, str], _Stream] = WeakValueDictionary()
+        self._unsent: dict[int, _Stream] = {}
         self._changed = threading.Condition()
         self._urgent = False
         self._closed = False
@@ -75,6 +78,7 @@ class CloudWatchLogs:
                     stream.waiting.popleft()
                     stream.lost += 1
                 stream.waiting.append((stream.last, part))
+            self._unsent[id(stream)] = stream
             self._changed.notify_all()
 
     def flush(self, stream: _Stream, seconds: float) -> None:
@@ -88,12 +92,13 @@ class CloudWatchLogs:
         client: Any = None
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or any(s.waiting for s in self._streams.values()))
-                if not any(s.waiting for s in self._streams.values()):
+                self._changed.wait_for(lambda: self._closed or self._unsent)
+                if not self._unsent:
                     return
                 self._changed.wait_for(lambda: self._closed or self._urgent, timeout=SEND_EVERY)
                 self._urgent = False
-                batches = [(s, _take_batch(s)) for s in self._streams.values() if s.waiting]
+                batches = [(stream, _take_batch(stream)) for stream in self._unsent.values()]
+                self._unsent = {key: stream for key, stream in self._unsent.items() if stream.waiting}
             for stream, events in batches:
                 try:
                     client = client or self._make_client()

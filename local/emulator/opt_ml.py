@@ -108,15 +108,6 @@ def _move_into(target: Path, source: Path, root: Path) -> None:
             path.rename(moved)
 
 
-def write_serving_tree(base: Path, archive: Path | None) -> None:
-    """Make model/ below `base`, with what is in the archive (a .tar.gz). Raises BadArchive."""
-    model = base / "model"
-    shutil.rmtree(model, ignore_errors=True)
-    model.mkdir(parents=True)
-    if archive is not None:
-        extract(archive, model)
-
-
 def _add(tar: tarfile.TarFile, path: Path, name: str, above: tuple[Path, ...]) -> None:
     """Add a file, a link or a folder with all that is in it; `above` are the real folders that hold it, root first."""
     root, real = above[0], path.resolve()

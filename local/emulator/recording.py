@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +33,11 @@ _SECRET_PARAMETERS = frozenset(
 class Recorder:
     """Appends to one file; safe to use from several threads, and by several emulators one after the other."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, report: Callable[[str], None]) -> None:
+        """`report` is told once when a line cannot be written: the request was served, its answer must not suffer."""
         self._path = path
+        self._report = report
+        self._reported = False
         self._lock = threading.Lock()
 
     def write(self, entry: Entry) -> None:
@@ -53,8 +56,14 @@ class Recorder:
             ensure_ascii=False,
         )
         # Half a character, which JSON can hold and UTF-8 cannot, becomes JSON's escape of it.
-        with self._lock, self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(line + "\n")
+        with self._lock:
+            try:
+                with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(line + "\n")
+            except OSError as error:
+                if not self._reported:
+                    self._report(f"{self._path}: requests cannot be recorded: {error}")
+                self._reported = True
 
 
 def _plain(value: Any) -> Any:

@@ -94,7 +94,13 @@ class Server:
                     continue
                 with self._changed:
                     self._connections[connection] = False
-                threading.Thread(target=self._serve, args=(connection,), name="http", daemon=True).start()
+                thread = threading.Thread(target=self._serve, args=(connection,), name="http", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # out of threads: that one has to come again
+                    _LOG.warning("A connection could not be served: %s", error)
+                    self._forget(connection)
+                    time.sleep(_FULL_SECONDS)
 
     def _room(self) -> bool:
         """Whether one more connection may be had; if not, the one that was idle for longest has to go."""
@@ -122,10 +128,13 @@ class Server:
         except Exception:  # noqa: BLE001 - the last place that can put a mistake into the log
             _LOG.exception("a connection failed")
         finally:
-            with self._changed:
-                del self._connections[connection]
-                self._changed.notify_all()
-            connection.close()
+            self._forget(connection)
+
+    def _forget(self, connection: socket.socket) -> None:
+        with self._changed:
+            del self._connections[connection]
+            self._changed.notify_all()
+        connection.close()
 
     def _serve_requests(self, connection: socket.socket) -> None:
         reader = Reader(connection, lambda: self._mark(connection, busy=True))

@@ -208,7 +208,7 @@ def world(folder: Path) -> Iterator[World]:
                 Api("sagemaker-runtime", bind(RUNTIME_OPERATIONS, context)),
                 Proxy("http://127.0.0.1:1"),
                 KEYS,
-                Recorder(folder / "record"),
+                Recorder(folder / "record", print),
                 frozenset({f"127.0.0.1:{server.port}"}),
             )
         )

@@ -84,7 +84,7 @@ def serve(localstack: str, record: Path) -> tuple[Server, Door]:
 
     server = Server(handle)
     hosts = frozenset({f"127.0.0.1:{server.port}", f"localhost:{server.port}"})
-    gateways.append(Gateway(control, runtime, Proxy(localstack), KEYS, Recorder(record), hosts))
+    gateways.append(Gateway(control, runtime, Proxy(localstack), KEYS, Recorder(record, print), hosts))
     server.start()
     return server, Door(f"http://127.0.0.1:{server.port}", record)
 

@@ -232,9 +232,9 @@ class Endpoints:
                 if self._serving.get(name) is not deployment:
                     return  # it is being started or ended, and whoever does that sees to it
                 del self._serving[name]
+            # At once, before containers are ended, which takes time: an update may come, and serve, meanwhile.
+            self._fail(name, reason, unless=UPDATING)
             self._end(deployment)
-            if self._services.store.get(Kind.ENDPOINT, name).status != UPDATING:  # an update may mend it
-                self._fail(name, reason)
 
         return lambda reason: self._in_thread("fail", name, lambda _: give_up(reason))
 
@@ -269,10 +269,11 @@ class Endpoints:
             except NotFound:
                 return
 
-    def _fail(self, name: str, reason: str) -> None:
+    def _fail(self, name: str, reason: str, unless: str = "") -> None:
+        """Turn it Failed, unless it has that status: an update that goes on may mend it."""
         if not self._closing:
             with suppress(NotFound):  # deleted meanwhile
-                self._change(name, lambda e: record.failed(e, reason, self._now()))
+                self._change(name, lambda e: None if e.status == unless else record.failed(e, reason, self._now()))
 
     def _change(self, name: str, decide: Callable[[Resource], Change | None]) -> None:
         update(self._services.store, Kind.ENDPOINT, name, decide)

@@ -6,6 +6,7 @@ write there while the job runs does not come to it.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Sequence
@@ -58,8 +59,8 @@ class Checkpoints:
         while not self._clock.wait(self._over, every_seconds):
             try:
                 self._store(settled_only=True)
-            except StorageError:
-                continue  # S3 may be back the next time; `finish` says so if it is not
+            except (StorageError, OSError):
+                continue  # S3, or the disk, may be back the next time; `finish` says so if it is not
 
     def _store(self, *, settled_only: bool) -> None:
         """Store what changed; with `settled_only`, what is still being written waits for the next time."""
@@ -80,7 +81,8 @@ class Checkpoints:
 def _files(folder: Path) -> dict[Path, _Stamp]:
     """The files below the folder, a real path, as they are now; no link out of it: a container means another place."""
     found: dict[Path, _Stamp] = {}
-    for path in folder.rglob("*"):
+    # Not rglob: in Python 3.11 that fails of a folder that goes meanwhile; a script that keeps the last N removes some.
+    for path in (Path(place, name) for place, _, names in os.walk(folder) for name in names):
         try:
             if path.is_file() and path.resolve().is_relative_to(folder):
                 status = path.stat()

@@ -43,7 +43,7 @@ def gateway(record: Path | None = None, services: tuple[str, ...] | None = None)
         Api("sagemaker-runtime", {"InvokeEndpoint": lambda given: {"Body": given["Body"]}}),
         FakeProxy(),
         KEYS,
-        Recorder(record) if record else None,
+        Recorder(record, print) if record else None,
         frozenset({HOST, "LocalHost:4566"}),
         services=services,
     )

@@ -175,3 +175,10 @@ def test_other_users_are_kept_out(localstack_program: Any) -> None:
         assert done.stdout == ("403\n" if manner == "stay" else "")
     buckets = localstack_program.client("s3").list_buckets()["Buckets"]
     assert "of-another-user" not in [bucket["Name"] for bucket in buckets]
+
+
+def test_a_log_that_somebody_removed(tmp_path: Path) -> None:
+    """It is no reason to end: nothing needs it."""
+    program = LocalStack(Environments(tmp_path, print), REQUIREMENTS, tmp_path, tmp_path / "processes")
+    program.log.unlink(missing_ok=True)
+    program.check()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -173,3 +174,14 @@ def test_a_stream_that_went_away_is_made_again(logs: CloudWatchLogs, service: Fa
     stream.flush(10)
     assert [event["message"] for event in service.events] == ["before", "after"]
     assert service.streams == ["group:stream"]
+
+
+def test_streams_are_forgotten_with_their_writers(service: FakeLogsService, logs: CloudWatchLogs) -> None:
+    """But not before all that was written to them is sent: an emulator may have run thousands of jobs."""
+    for number in range(50):
+        logs.open("group", f"job-{number}").write("line")
+    logs.open("group", "last").flush(10)
+    logs.close(10)
+    assert len(service.events) == 50
+    gc.collect()
+    assert len(logs._streams) == 0

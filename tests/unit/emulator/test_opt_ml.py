@@ -15,7 +15,6 @@ from emulator.opt_ml import (
     merge,
     pack,
     read_failure,
-    write_serving_tree,
     write_training_tree,
 )
 
@@ -146,16 +145,6 @@ def test_pack_an_empty_folder(tmp_path: Path) -> None:
     """It is an archive without members."""
     (tmp_path / "model").mkdir()
     assert names(pack(tmp_path / "model")) == []
-
-
-def test_the_serving_tree(tmp_path: Path) -> None:
-    """A model that was there before is gone; without an archive there is an empty folder."""
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source/a").write_text("a")
-    write_serving_tree(tmp_path / "base", pack(tmp_path / "source"))
-    assert [path.name for path in (tmp_path / "base/model").iterdir()] == ["a"]
-    write_serving_tree(tmp_path / "base", None)
-    assert not list((tmp_path / "base/model").iterdir())
 
 
 def test_merging_hosts(tmp_path: Path) -> None:

@@ -187,3 +187,23 @@ def test_several_variants_and_instances(emulator: Make, storage: FakeStorage) ->
     assert len(streams) == 2
     with pytest.raises(KeyError):
         made.endpoints.target("endpoint", "C")
+
+
+def test_it_is_failed_before_what_is_left_of_it_is_ended(
+    emulator: Make, storage: FakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To end containers takes time, in which an update may come and serve: its endpoint must not turn Failed then."""
+    made = emulator(SERVES, storage=storage)
+    create(made)
+    until(made, "InService")
+    (deployment,) = made.endpoints._running
+    stop, then = deployment.stop, []
+
+    def stopping(seconds: float) -> None:
+        then.append(made.store.get(Kind.ENDPOINT, "endpoint").status)
+        stop(seconds)
+
+    monkeypatch.setattr(deployment, "stop", stopping)
+    made.endpoints._failed("endpoint", deployment)("no container comes up")
+    made.poll(lambda: then, "its end")
+    assert then == ["Failed"]

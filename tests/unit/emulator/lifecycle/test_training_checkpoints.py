@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -176,3 +178,24 @@ def test_s3_may_come_back(tmp_path: Path, poll: Callable[..., Any]) -> None:
     poll(looked, "the file in S3")
     checkpoints.finish()
     assert storage.uploads == ["s3://b/c/new"]
+
+
+def test_a_folder_that_goes_while_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that keeps its last checkpoints removes the others at any moment; what is there is stored."""
+    for name in ("old", "new"):
+        (tmp_path / "host" / name).mkdir(parents=True)
+        (tmp_path / "host" / name / "step").write_text("1")
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "old":
+            monkeypatch.undo()
+            shutil.rmtree(path)
+        return real(path)
+
+    storage = FakeStorage()
+    checkpoints = Checkpoints(storage, FakeClock(), "s3://bucket/checkpoints", [tmp_path / "host"])
+    monkeypatch.setattr(os, "scandir", scandir)
+    checkpoints.finish()
+    assert set(storage.objects) == {"s3://bucket/checkpoints/new/step"}
+    assert not (tmp_path / "host" / "old").exists()
