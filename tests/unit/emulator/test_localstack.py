@@ -177,8 +177,8 @@ def test_other_users_are_kept_out(localstack_program: Any) -> None:
     assert "of-another-user" not in [bucket["Name"] for bucket in buckets]
 
 
-def test_a_log_that_somebody_removed(tmp_path: Path) -> None:
+def test_a_log_that_somebody_removed(environments: Any, tmp_path: Path) -> None:
     """It is no reason to end: nothing needs it."""
-    program = LocalStack(Environments(tmp_path, print), REQUIREMENTS, tmp_path, tmp_path / "processes")
+    program = LocalStack(environments, REQUIREMENTS, tmp_path, tmp_path / "processes")
     program.log.unlink(missing_ok=True)
     program.check()
