@@ -29,6 +29,10 @@ class Malformed(Exception):
     """What came in is not HTTP/1.1; the message says why."""
 
 
+class NoRoom(Exception):
+    """The body of the request cannot be kept: the disk is full, say; the message says why."""
+
+
 @dataclass(frozen=True)
 class Incoming:
     """A request that was read, and what its sender wants of the connection."""
@@ -56,7 +60,7 @@ class Reader:
         return bool(self._read) or self._in_message
 
     def next(self) -> Incoming | None:
-        """The next request; None when the client has ended the connection. Raises Malformed and OSError."""
+        """The next request; None when the client has ended the connection. Raises Malformed, NoRoom and OSError."""
         waiting = not self.more
         while not self._read:
             block = b"" if self._last else self._socket.recv(_BLOCK)
@@ -70,6 +74,8 @@ class Reader:
             except httptools.HttpParserUpgrade:
                 self._last = True
             except (httptools.HttpParserError, httptools.HttpParserCallbackError) as error:
+                if isinstance(error.__context__, OSError):
+                    raise NoRoom(str(error.__context__)) from error
                 raise Malformed(str(error.__context__ or error)) from error
             self._head += 0 if self._in_body else len(block)
             if self._head > _LONGEST_HEAD + _BLOCK:

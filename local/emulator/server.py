@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from emulator.connection import Incoming, Malformed, Reader, write
+from emulator.connection import Incoming, Malformed, NoRoom, Reader, write
 from emulator.http import Request, Response
 
 _LOG = logging.getLogger(__name__)
@@ -121,7 +121,12 @@ class Server:
             self._serve_requests(connection)
         except Malformed as error:
             with suppress(OSError):
-                connection.sendall(_bad_request(str(error)))
+                connection.sendall(_refusal("400 Bad Request", f"This is no request of HTTP/1.1: {error}"))
+                _linger(connection)
+        except NoRoom as error:  # AWS's clients try again after a 503
+            _LOG.warning("a request could not be kept: %s", error)
+            with suppress(OSError):
+                connection.sendall(_refusal("503 Service Unavailable", f"The request cannot be kept: {error}"))
                 _linger(connection)
         except OSError as error:  # the client has gone, or says nothing; or we are stopping
             _LOG.debug("a connection ended: %s", error)
@@ -173,7 +178,7 @@ def _linger(connection: socket.socket) -> None:
         pass
 
 
-def _bad_request(reason: str) -> bytes:
-    body = f"This is no request of HTTP/1.1: {reason}\n".encode()
-    head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close"
+def _refusal(status: str, reason: str) -> bytes:
+    body = f"{reason}\n".encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close"
     return head.encode() + b"\r\n\r\n" + body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
 import logging
@@ -188,6 +189,22 @@ def test_large_bodies_are_on_disk() -> None:
         assert connection.getresponse().read() == b""
         connection.close()
     assert kinds == [False]
+
+
+def test_a_body_that_the_disk_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault of the client's, who may try again; the next request is served."""
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with serving(lambda _: Response(200)) as server:
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 2097152\r\n\r\n"
+        monkeypatch.setattr("tempfile.TemporaryFile", full)
+        answer = exchange(server, head + bytes(2 * 1024 * 1024))
+        monkeypatch.undo()
+        assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"No space left" in answer
+        assert exchange(server, head + bytes(2 * 1024 * 1024)).startswith(b"HTTP/1.1 200 ")
 
 
 def test_slow_handlers_do_not_hold_up_others() -> None:
