@@ -144,10 +144,11 @@ class Server:
     def _serve_requests(self, connection: socket.socket) -> None:
         reader = Reader(connection, lambda: self._mark(connection, busy=True))
         while (incoming := reader.next()) is not None:
-            response = self._answer(incoming)
-            if not write(connection, incoming, response, keep_alive=incoming.keep_alive and not self._stopping):
-                return
-            incoming.request.body.close()
+            with incoming.request.body:
+                response = self._answer(incoming)
+                keep_alive = incoming.keep_alive and not self._stopping
+                if not write(connection, incoming, response, keep_alive=keep_alive):
+                    return
             del incoming, response
             self._mark(connection, busy=reader.more)
             if self._stopping and not reader.more:
