@@ -16,6 +16,8 @@ from botocore.exceptions import WaiterError
 from emulator.account import Account
 from emulator.clock import SystemClock
 from emulator.gateway import Gateway
+from emulator.lifecycle import endpoint_record
+from emulator.lifecycle.plan import Plan
 from emulator.operations import OPERATIONS, bind
 from emulator.operations.context import Context
 from emulator.operations.paging import Tokens
@@ -69,7 +71,7 @@ def stored(store: Store, kind: Kind, status: str) -> Resource:
     if kind is Kind.TRAINING_JOB:
         document = {"SecondaryStatus": "Training", "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"}}
     else:
-        document = {"EndpointConfigName": "c", "ProductionVariants": []}
+        document = endpoint_record.new(Plan("c", ()), now, None)
     resource = Resource(kind, "it", f"arn:aws:sagemaker:us-east-1:000000000000:{kind}/it", now, now, document, status)
     store.create(resource, {})
     return resource
