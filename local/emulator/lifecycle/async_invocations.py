@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,6 +63,8 @@ class _Queue:
 
     waiting: deque[AsyncRequest] = field(default_factory=deque)
     workers: int = 0
+    limit: int = 1  # of workers: what `at_once` said last
+    at_once: Callable[[], int] = lambda: 1
 
 
 class AsyncInvocations:
@@ -79,16 +81,18 @@ class AsyncInvocations:
         self._streams: dict[tuple[str, str], LogStream] = {}
         self._closing = threading.Event()
 
-    def submit(self, request: AsyncRequest, at_once: int) -> None:
-        """Queue it; returns at once. At most `at_once` of the endpoint's are worked on at the same time."""
+    def submit(self, request: AsyncRequest, at_once: Callable[[], int]) -> None:
+        """Queue it; returns at once.
+
+        At most `at_once()` (1 or more) of the endpoint's are worked on at the same time; it is asked again whenever one
+        begins, since instances come and go.
+        """
+        limit = at_once()
         with self._changed:
             queue = self._queues.setdefault(request.endpoint, _Queue())
             queue.waiting.append(request)
-            if queue.workers >= at_once or self._closing.is_set():
-                return
-            queue.workers += 1
-        name = f"asynchronous invocations of {request.endpoint}"
-        threading.Thread(target=self._work, args=(request.endpoint,), name=name, daemon=True).start()
+            queue.at_once = at_once
+            self._staff(request.endpoint, queue, limit)
 
     def close(self, seconds: float) -> None:
         """Give what runs that time to end; what has not ended by then, or not begun, ends with a failure object."""
@@ -102,23 +106,46 @@ class AsyncInvocations:
         for request in left:
             self._fail(request, ENDED, None)
 
-    def _work(self, endpoint: str) -> None:
-        while True:
+    def _staff(self, endpoint: str, queue: _Queue, limit: int) -> None:
+        """Start the workers that are missing. To be called with the lock."""
+        queue.limit = limit
+        for _ in range(min(limit - queue.workers, len(queue.waiting))):
+            queue.workers += 1
+            name = f"asynchronous invocations of {endpoint}"
+            threading.Thread(target=self._work, args=(endpoint,), name=name, daemon=True).start()
+
+    def _next(self, endpoint: str) -> AsyncRequest | None:
+        """What a worker does next; None when it is to end."""
+        with self._changed:
+            queue = self._queues.get(endpoint)
+            if queue is None:
+                return None
+            if not queue.waiting or queue.workers > queue.limit:
+                queue.workers -= 1
+                if not queue.workers:
+                    del self._queues[endpoint]
+                return None
+            request = queue.waiting.popleft()
+            self._running.add(request)
+            return request
+
+    def _follow(self, endpoint: str) -> None:
+        """Have as many workers as there may be now: instances have come or gone since the requests came."""
+        with self._changed:
+            queue = self._queues.get(endpoint)
+        if queue is not None:
+            limit = queue.at_once()
             with self._changed:
-                queue = self._queues.get(endpoint)
-                if queue is None:
-                    return
-                if not queue.waiting:
-                    queue.workers -= 1
-                    if not queue.workers:
-                        del self._queues[endpoint]
-                    return
-                request = queue.waiting.popleft()
-                self._running.add(request)
+                if self._queues.get(endpoint) is queue:
+                    self._staff(endpoint, queue, limit)
+
+    def _work(self, endpoint: str) -> None:
+        while (request := self._next(endpoint)) is not None:
             target: Target | None = None
             try:
                 target = self._target(request)
                 with target:
+                    self._follow(endpoint)
                     output = self._process(request, target)
                 if self._ends(request):
                     self._put(request.locations.output, output)

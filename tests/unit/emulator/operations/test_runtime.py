@@ -141,7 +141,7 @@ def running(emulator: Callable[..., SimpleNamespace], serve: Serve) -> Iterator[
 
     def make(count: int = 1, **more: Any) -> Running:
         made = emulator()
-        made.store.create(made.context.new(Kind.ENDPOINT, "e", {"ProductionVariants": [{}]}, "InService"), {})
+        made.store.create(made.context.new(Kind.ENDPOINT, "e", {"Running": {"A": 1}}, "InService"), {})
         hosts = FakeHosts([serve(FakeContainer) for _ in range(count)], more)
         runtime = Runtime.over(containers, hosts, made.objects, made.services, choose=lambda: 0.5)
         runtimes.append(runtime)
