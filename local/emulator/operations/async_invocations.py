@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.errors import ValidationError
-from emulator.lifecycle.async_invocations import AsyncRequest, Locations
+from emulator.errors import ServiceUnavailable, ValidationError
+from emulator.lifecycle.async_invocations import AsyncRequest, Locations, NotTaken
 from emulator.lifecycle.endpoint_record import instances
 from emulator.lifecycle.target import NoneHealthy
 from emulator.operations.context import Answer, Context, Parameters
@@ -58,7 +58,10 @@ def invoke_endpoint_async(context: Context, parameters: Parameters) -> Answer:
         context.clock.monotonic(),
     )
     each = int(config.get("ClientConfig", {}).get("MaxConcurrentInvocationsPerInstance", _AT_ONCE))
-    context.runtime.queue.submit(request, lambda: each * _instances(context, name))
+    try:
+        context.runtime.queue.submit(request, lambda: each * _instances(context, name))
+    except NotTaken as error:
+        raise ServiceUnavailable(str(error)) from None
     answer = {"InferenceId": inference_id, "OutputLocation": request.locations.output}
     if request.locations.failure is not None:
         answer["FailureLocation"] = request.locations.failure

@@ -12,6 +12,7 @@ import pytest
 from hosted import MODEL, SERVES, archive, call, config, endpoint, model, until
 
 from emulator.engine.fake import History
+from emulator.errors import ServiceUnavailable
 from emulator.lifecycle.fake import FakeHealth, FakeStorage
 from emulator.lifecycle.target import NoneHealthy
 from emulator.operations import RUNTIME_OPERATIONS
@@ -129,6 +130,13 @@ def test_what_waits_for_an_instance_does_not_wait_for_ever(made: SimpleNamespace
     ((uri, content),) = made.objects.objects.items()
     assert uri.startswith("s3://bucket/failed/")
     assert content.data == b"The request was in the queue for longer than 60 seconds."
+
+
+def test_an_emulator_that_ends_takes_no_requests(made: SimpleNamespace) -> None:
+    """With the error that AWS's runtime API has for it, which clients try again."""
+    made.runtime.close(5)
+    with pytest.raises(ServiceUnavailable, match="The emulator is ending"):
+        queue(made, b"x")
 
 
 def test_an_endpoint_whose_containers_died_takes_requests(made: SimpleNamespace, counter: Counter) -> None:
