@@ -478,8 +478,9 @@ def test_requests_wait_for_a_healthy_container(running: Make, poll: Callable[...
     made.hosts.healthy = False
     answer = made.queue(Body=b"patient")
     made.hosts.healthy = True
-    made.clock.advance(2)
-    assert json.loads(content(made, answer["OutputLocation"], poll).data)["body"] == "patient"
+    output = answer["OutputLocation"]
+    poll(lambda: made.clock.advance(2) or output in made.objects.objects, "it is done")
+    assert json.loads(made.objects.objects[output].data)["body"] == "patient"
 
 
 def test_a_stop_tells_what_was_not_done(running: Make) -> None:
