@@ -42,6 +42,13 @@ class ResourceLimitExceeded(ApiError):
     status = 400
 
 
+class ServiceUnavailable(ApiError):
+    """It cannot be done now; the SDKs try again by themselves."""
+
+    code = "ServiceUnavailable"
+    status = 503
+
+
 class NotImplementedHere(ApiError):
     """AWS has this operation or parameter, the emulator has not; never ignored in silence."""
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlsplit
 
-from emulator.errors import ApiError
+from emulator.errors import ServiceUnavailable
 from emulator.http import Request, Response
 from emulator.wire.rendering import render, style_of
 
@@ -30,13 +30,6 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _VISIBLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
-
-
-class ServiceUnavailable(ApiError):
-    """LocalStack does not answer."""
-
-    code = "ServiceUnavailable"
-    status = 503
 
 
 class Proxy:

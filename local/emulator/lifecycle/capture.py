@@ -100,7 +100,7 @@ class Capture:
         self._changed = threading.Condition()
         self._writing = threading.Lock()
         self._waiting: list[Captured] = []
-        self._size = 0
+        self._size = self._held = 0  # with what is being written
         self._closing = False
         self._thread: threading.Thread | None = None
         self._complained = False
@@ -112,13 +112,14 @@ class Capture:
         return bool(self._choose() * 100 < config["InitialSamplingPercentage"])
 
     def add(self, captured: Captured) -> None:
-        """Take one; returns at once."""
+        """Take one; returns at once. After `close`, too: requests are answered a little longer than that."""
         with self._changed:
-            if self._closing or self._size + captured.size > _MOST_BYTES:
+            if self._size + captured.size > _MOST_BYTES:
                 self._complain("more is captured than S3 takes; some invocations are not")
                 return
             self._waiting.append(captured)
             self._size += captured.size
+            self._held += 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="data capture", daemon=True)
                 self._thread.start()
@@ -130,7 +131,9 @@ class Capture:
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
-            thread.join(seconds)
+            thread.join(max(0.0, seconds))
+            if thread.is_alive():
+                _LOG.warning("Data capture: %d captured invocations are not written yet", self._held)
 
     def flush(self) -> int:
         """Write what was captured so far; how many could not be written, and are kept."""
@@ -141,16 +144,28 @@ class Capture:
             with self._changed:
                 self._waiting = left + self._waiting
                 self._size = sum(each.size for each in self._waiting)
+                self._held = len(self._waiting)
             return len(left)
 
     def _run(self) -> None:
-        closing = False
-        while not closing:
+        while True:
             with self._changed:
                 closing = self._changed.wait_for(lambda: self._closing, FLUSH_SECONDS)
             left = self.flush()
-        if left:
-            _LOG.warning("Data capture: %d captured invocations are lost", left)
+            if closing and self._ended(left):
+                return
+
+    def _ended(self, lost: int) -> bool:
+        """Whether nothing came while the last was written; who comes later starts a thread again."""
+        if lost:
+            _LOG.warning("Data capture: %d captured invocations are lost", lost)
+        with self._changed:
+            del self._waiting[:lost]
+            self._size = sum(each.size for each in self._waiting)
+            self._held = len(self._waiting)
+            if not self._waiting:
+                self._thread = None
+            return not self._waiting
 
     def _write(self, taken: list[Captured]) -> list[Captured]:
         """Write all of it; what could not be written."""

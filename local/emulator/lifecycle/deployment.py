@@ -6,12 +6,13 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from emulator.lifecycle.container_http import ContainerHttp
 from emulator.lifecycle.plan import Plan
 from emulator.lifecycle.ports import Services
 from emulator.lifecycle.replica import Replica
-from emulator.lifecycle.target import Hop, Target
+from emulator.lifecycle.target import Hop, NoneHealthy, Target
 from emulator.lifecycle.variant import DeploymentFailed, Outcomes, Variant, end
 
 __all__ = ["Deployment", "DeploymentFailed"]
@@ -113,7 +114,10 @@ class Deployment:
                 lease=replica.in_flight.begin(),
             )
 
-        return chosen.next(rest, model, more)
+        try:
+            return chosen.next(rest, model, more)
+        except NoneHealthy as error:  # an asynchronous endpoint takes requests all the same
+            raise NoneHealthy(replace(error.target, async_config=self.plan.async_config)) from None
 
     def _by_weight(self, choice: float) -> tuple[Variant, float]:
         """The variant, and where within its share the choice is (0 <= x < 1)."""

@@ -65,6 +65,11 @@ def plan_of(endpoint: Resource) -> Plan:
     return Plan.read(endpoint.document["Plan"])
 
 
+def instances(endpoint: Resource) -> int:
+    """How many it has at the moment, of all variants."""
+    return sum(endpoint.document["Running"].values())
+
+
 def pending_of(endpoint: Resource) -> Plan | None:
     """What an UpdateEndpoint is to bring."""
     pending = endpoint.document.get("Pending")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,5 +44,6 @@ class Runtime:
 
     def close(self, seconds: float) -> None:
         """End what is queued and write what is captured; to be called while endpoints still serve."""
-        self.queue.close(seconds / 2)
-        self.capture.close(seconds / 2)
+        deadline = time.monotonic() + seconds
+        self.queue.close(seconds * 3 / 4)
+        self.capture.close(deadline - time.monotonic())

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.errors import ValidationError
-from emulator.lifecycle.async_invocations import AsyncRequest, Locations
+from emulator.errors import ServiceUnavailable, ValidationError
+from emulator.lifecycle.async_invocations import AsyncRequest, Locations, NotTaken
+from emulator.lifecycle.endpoint_record import instances
 from emulator.lifecycle.target import NoneHealthy
 from emulator.operations.context import Answer, Context, Parameters
 from emulator.operations.invocations import headers_of, not_found
@@ -37,7 +38,7 @@ def invoke_endpoint_async(context: Context, parameters: Parameters) -> Answer:
     """Queue the request and answer at once: where its output will be, and where its failure."""
     INVOKE.check(parameters)
     name = parameters["EndpointName"]
-    config, instances = _endpoint(context, name)
+    config = _async_config(context, name)
     if config is None:
         raise ValidationError(f"Endpoint {name} has no AsyncInferenceConfig: use InvokeEndpoint.")
     body, location = parameters.get("Body"), parameters.get("InputLocation")
@@ -57,24 +58,33 @@ def invoke_endpoint_async(context: Context, parameters: Parameters) -> Answer:
         context.clock.monotonic(),
     )
     each = int(config.get("ClientConfig", {}).get("MaxConcurrentInvocationsPerInstance", _AT_ONCE))
-    context.runtime.queue.submit(request, each * instances)
+    try:
+        context.runtime.queue.submit(request, lambda: each * _instances(context, name))
+    except NotTaken as error:
+        raise ServiceUnavailable(str(error)) from None
     answer = {"InferenceId": inference_id, "OutputLocation": request.locations.output}
     if request.locations.failure is not None:
         answer["FailureLocation"] = request.locations.failure
     return answer
 
 
-def _endpoint(context: Context, name: str) -> tuple[Mapping[str, Any] | None, int]:
-    """Its AsyncInferenceConfig, and how many instances it has."""
+def _async_config(context: Context, name: str) -> Mapping[str, Any] | None:
+    """The endpoint's AsyncInferenceConfig."""
     try:
         with context.endpoints.target(name, None) as target:
-            config = target.async_config
-        variants = context.store.get(Kind.ENDPOINT, name).document.get("ProductionVariants", ())
+            return target.async_config
     except NotFound:
         raise not_found(context, name) from None
-    except NoneHealthy as error:  # the request waits in the queue until there is one again
-        return error.target.async_config, 1
-    return config, max(1, sum(int(variant.get("CurrentInstanceCount", 1)) for variant in variants))
+    except NoneHealthy as error:  # the request waits in the queue until there is an instance again
+        return error.target.async_config
+
+
+def _instances(context: Context, name: str) -> int:
+    """How many the endpoint has, at least 1: while there is none, one's share of requests waits for it."""
+    try:
+        return max(1, instances(context.store.get(Kind.ENDPOINT, name)))
+    except NotFound:  # deleted: what is queued fails of that
+        return 1
 
 
 def _locations(config: Parameters, parameters: Parameters) -> Locations:

@@ -141,7 +141,7 @@ def running(emulator: Callable[..., SimpleNamespace], serve: Serve) -> Iterator[
 
     def make(count: int = 1, **more: Any) -> Running:
         made = emulator()
-        made.store.create(made.context.new(Kind.ENDPOINT, "e", {"ProductionVariants": [{}]}, "InService"), {})
+        made.store.create(made.context.new(Kind.ENDPOINT, "e", {"Running": {"A": 1}}, "InService"), {})
         hosts = FakeHosts([serve(FakeContainer) for _ in range(count)], more)
         runtime = Runtime.over(containers, hosts, made.objects, made.services, choose=lambda: 0.5)
         runtimes.append(runtime)
@@ -478,8 +478,9 @@ def test_requests_wait_for_a_healthy_container(running: Make, poll: Callable[...
     made.hosts.healthy = False
     answer = made.queue(Body=b"patient")
     made.hosts.healthy = True
-    made.clock.advance(2)
-    assert json.loads(content(made, answer["OutputLocation"], poll).data)["body"] == "patient"
+    output = answer["OutputLocation"]
+    poll(lambda: made.clock.advance(2) or output in made.objects.objects, "it is done")
+    assert json.loads(made.objects.objects[output].data)["body"] == "patient"
 
 
 def test_a_stop_tells_what_was_not_done(running: Make) -> None:
