@@ -31,10 +31,10 @@ COMPILERS = "gcc cc g++ c++ cpp ld as make"
 
 @pytest.mark.parametrize(("uri", "command"), [(IMAGE, "train"), (SERVING_IMAGE, "serve")])
 def test_an_image_has_what_it_needs_and_no_more(docker_daemon: Any, tmp_path: Path, uri: str, command: str) -> None:
-    """Its command, for any user, and TensorFlow; no compiler, no package lists, nothing of the build; under 1.5 GB."""
+    """Its command, for any user, and TensorFlow; no compiler, no package lists, nothing of the build; under 1.7 GB."""
     client = docker_daemon.client
     image = Images(client, Catalogue.load(ROOT / "docker/images.toml"), ROOT, tmp_path, print).find(uri)
-    assert image.size < 1.5e9
+    assert image.size < 1.7e9  # TensorFlow 0.8, numba with LLVM 0.2
     script = (
         f"command -v {command} && ! command -v {COMPILERS} && test ! -e /build && test -z $(ls -A /var/lib/apt/lists) "
         "&& python -c 'import sys, tensorflow; print(tensorflow.__version__, *sys.version_info[:2])'"
