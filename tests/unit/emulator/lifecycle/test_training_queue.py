@@ -63,6 +63,7 @@ def test_first_come_first_served(emulator: Make, job_request: Request) -> None:
     ]
     assert started.document["SecondaryStatusTransitions"][1]["StatusMessage"] == "Preparing the instances for training"
     assert job(made, "d").document["SecondaryStatus"] == "Pending"
+    made.poll(lambda: len(made.engine.started) > 2, "the third container")  # Training is said just before
     assert [container.work.name.split("/")[1] for container in made.engine.started][2:] == ["c"]
 
 
