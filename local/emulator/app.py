@@ -169,7 +169,9 @@ class Emulator:
             for_containers.start()
         return Instance(
             pid=getpid(),
-            environment=environment,
+            # Version 3 of the SageMaker SDK asks IAM before each job and model whether the role may do it. Roles are not
+            # evaluated here, and LocalStack's SimulatePrincipalPolicy fails without ResourceArns, which the SDK omits.
+            environment={**environment, "SAGEMAKER_VALIDATE_ROLE": "false"},
             engine=engine.name,
             engine_reason=reason,
             version=version("sagemaker-rehearsal"),
@@ -279,7 +281,4 @@ def _environment(url: str, credentials: Credentials, region: str) -> dict[str, s
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        # Version 3 of the SageMaker SDK asks IAM before each job and model whether the role may do it. Roles are not
-        # evaluated here, and LocalStack's SimulatePrincipalPolicy fails without ResourceArns, which the SDK leaves out.
-        "SAGEMAKER_VALIDATE_ROLE": "false",
     }
