@@ -169,7 +169,7 @@ class Emulator:
             for_containers.start()
         return Instance(
             pid=getpid(),
-            # Version 3 of the SageMaker SDK asks IAM before each job and model whether the role may do it. Roles are not
+            # Version 3 of the SageMaker SDK asks IAM before each job and model if the role may do it. Roles are not
             # evaluated here, and LocalStack's SimulatePrincipalPolicy fails without ResourceArns, which the SDK omits.
             environment={**environment, "SAGEMAKER_VALIDATE_ROLE": "false"},
             engine=engine.name,
