@@ -119,5 +119,6 @@ _BY_OPERATION: dict[str, Callable[[Parameters, Callable[..., Any]], None]] = {
     "Search": _search,
     "UpdateEndpoint": lambda made, draw: made.update(EndpointConfigName=draw(st.sampled_from(["config", "other"]))),
     "UpdateEndpointWeightsAndCapacities": _weights,
+    "InvokeEndpointAsync": lambda made, _: made.update(EndpointName="async"),
     "DeleteTrainingJob": lambda made, draw: made.update(TrainingJobName=draw(st.sampled_from(["ended", "job-0"]))),
 }

@@ -62,7 +62,6 @@ _BASE: dict[str, dict[str, Any]] = {
             }
         ],
     },
-    "CreateEndpoint": {"EndpointName": "endpoint", "EndpointConfigName": "config"},
     "CreateTrainingJob": {
         "TrainingJobName": "job",
         "RoleArn": ROLE,
@@ -147,6 +146,8 @@ class World:
         for operation, parameters in _BASE.items():
             self.call(operation, parameters)
         self.call("CreateEndpointConfig", {**_BASE["CreateEndpointConfig"], "EndpointConfigName": "other"})
+        asynchronous = {"EndpointConfigName": "async", "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": DATA}}}
+        self.call("CreateEndpointConfig", {**_BASE["CreateEndpointConfig"], **asynchronous})
         ending = {**_BASE["CreateTrainingJob"]["AlgorithmSpecification"], "TrainingImage": IMAGE}
         ended = {"TrainingJobName": "ended", "AlgorithmSpecification": ending}
         self.call("CreateTrainingJob", {**_BASE["CreateTrainingJob"], **ended})
@@ -154,10 +155,15 @@ class World:
         if self.call("DescribeTrainingJob", job).parsed.get("TrainingJobStatus") != "InProgress":
             self.jobs += 1
             self.call("CreateTrainingJob", {**_BASE["CreateTrainingJob"], "TrainingJobName": self.job})
+        self._serve({"EndpointName": "endpoint", "EndpointConfigName": "config"})
+        self._serve({"EndpointName": "async", "EndpointConfigName": "async"})
+
+    def _serve(self, endpoint: dict[str, Any]) -> None:
         deadline = time.monotonic() + HANGS
-        while self.call("DescribeEndpoint", {"EndpointName": "endpoint"}).parsed.get("EndpointStatus") != "InService":
+        name = {"EndpointName": endpoint["EndpointName"]}
+        while self.call("DescribeEndpoint", name).parsed.get("EndpointStatus") != "InService":
             assert time.monotonic() < deadline, "the endpoint does not come into service"
-            self.call("CreateEndpoint", _BASE["CreateEndpoint"])  # one that was being deleted is gone by and by
+            self.call("CreateEndpoint", endpoint)  # one that was being deleted is gone by and by
             time.sleep(0.002)
 
 

@@ -45,7 +45,7 @@ class Host:
     folder: Path
     process: subprocess.Popen
 
-    def end(self, seconds=60):
+    def end(self, seconds=240):  # several TensorFlows on two cores
         """Wait for its end; its exit status and what it wrote."""
         out, _ = self.process.communicate(timeout=seconds)
         return self.process.returncode, out
