@@ -24,12 +24,12 @@ ENDLESS = """
 import os, signal, sys
 import kmeans_clustering as script
 
-class Endless(script.ConvergenceHook):
-    def after_run(self, *arguments):
-        super().after_run(*arguments)
-        self._previous = None  # nothing to compare with
+class Endless(script.Convergence):
+    def is_reached(self, inertia):
+        super().is_reached(inertia)
+        return False
 
-script.ConvergenceHook = Endless
+script.Convergence = Endless
 signal.signal(signal.SIGTERM, script._stop)
 variables = dict(os.environ)
 del os.environ["TF_CONFIG"]
