@@ -344,8 +344,11 @@ def run_configuration(model_dir: str, params: Mapping[str, Any]) -> RunConfig:
         model_dir=model_dir,
         tf_random_seed=params["seed"],
         # The estimator's mini-batch step reads and adds to its counts without an order between the two. One thread
-        # between operations (each still uses all cores) makes the order, and so the centres, the same every time.
-        session_config=tf.compat.v1.ConfigProto(inter_op_parallelism_threads=1),
+        # between operations (each still uses all cores) makes the order, and so the centres, the same every time. It is
+        # of this session: the process's shared ones are as many as its first session, or server, asked for.
+        session_config=tf.compat.v1.ConfigProto(
+            inter_op_parallelism_threads=1, use_per_session_threads=params["use_mini_batch"]
+        ),
         save_checkpoints_steps=None,
         save_checkpoints_secs=None,
         save_summary_steps=None,
