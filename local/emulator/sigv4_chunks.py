@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from emulator.sigv4_plain import signing_key
+
 _WITH_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 SIGNED_CHUNKS = frozenset({"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", _WITH_TRAILER})
 """The values of x-amz-content-sha256 that announce such a body."""
@@ -36,10 +38,8 @@ class SigningKey:
     @classmethod
     def derive(cls, secret_access_key: str, timestamp: str, scope: str) -> SigningKey:
         """The key for this scope ("Deriving the signing key" in the documentation of SigV4)."""
-        key = f"AWS4{secret_access_key}".encode()
-        for part in scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        return cls(key, timestamp, scope)
+        day, region, service, _ = scope.split("/")
+        return cls(signing_key(secret_access_key, day, region, service), timestamp, scope)
 
     def sign(self, kind: str, *parts: str) -> str:
         """The signature of a chunk or of the trailers."""

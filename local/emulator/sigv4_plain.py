@@ -51,11 +51,11 @@ def signature(
             hashlib.sha256(canonical.encode()).hexdigest(),
         ]
     )
-    return hmac.digest(_key(scope.secret, day, scope.region, scope.service), to_sign.encode(), "sha256").hex()
+    return hmac.digest(signing_key(scope.secret, day, scope.region, scope.service), to_sign.encode(), "sha256").hex()
 
 
 @functools.lru_cache(maxsize=64)
-def _key(secret: str, day: str, region: str, service: str) -> bytes:
+def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
     """The key that the client derives as well; the same for all of a day's requests to a service."""
     key = f"AWS4{secret}".encode()
     for part in (day, region, service, "aws4_request"):
