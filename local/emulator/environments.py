@@ -34,7 +34,10 @@ class EnvironmentFailed(Exception):
 
 
 class Environments:
-    """The environments below one folder; `report` gets a line for people whenever something takes its time."""
+    """The environments below one folder; `report` gets a line for people whenever something takes its time.
+
+    An `overrides.txt` beside a requirement file is uv's: what it says of a package counts more than its dependants.
+    """
 
     def __init__(self, cache_dir: Path, report: Callable[[str], None]) -> None:
         self.cache_dir = cache_dir
@@ -71,6 +74,9 @@ class Environments:
     def _folder(self, name: str, requirements: Path) -> Path:
         try:
             content = requirements.read_bytes()
+            overrides = _overrides(requirements)
+            if overrides is not None:
+                content += overrides.read_bytes()
         except OSError as error:
             raise EnvironmentFailed(f"{name}: its requirements cannot be read: {error}") from error
         return self.cache_dir / f"{name}-{_key(content)}"
@@ -126,11 +132,13 @@ class Environments:
             variables["TMPDIR"] = str(temporary)  # what a killed uv leaves there goes with the rest
             # Relocatable, because it is renamed when it is complete.
             self._uv(name, variables, "venv", "--relocatable", "--python", _base_python(), str(made))
+            overrides = _overrides(requirements)
             self._uv(
                 name,
                 variables,
                 *("pip", "install", "--compile-bytecode"),
                 *("--python", str(made / "bin" / "python"), "--requirements", str(requirements)),
+                *(("--overrides", str(overrides)) if overrides else ()),
             )
             made.rename(folder)
         size = sum(file.lstat().st_size for file in folder.rglob("*"))
@@ -165,6 +173,11 @@ class Environments:
             raise EnvironmentFailed(
                 f"{name}: its environment could not be built; uv {arguments[0]} said:\n{output}\n{_advice(said)}"
             )
+
+
+def _overrides(requirements: Path) -> Path | None:
+    path = requirements.with_name("overrides.txt")
+    return path if path.exists() else None
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

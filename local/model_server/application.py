@@ -17,7 +17,7 @@ from model_server import answers, custom_attributes, invocations
 from model_server import npy as npy_format
 from model_server.catalogue import Catalogue, Choice
 from model_server.errors import MethodNotAllowedError, RequestError, UnsupportedMediaTypeError
-from model_server.handler_context import Asked, Context
+from model_server.handler_context import Asked, Context, GrpcClient
 from model_server.handlers import Handler, HandlerError
 from model_server.invocations import Answer, Attributes, Invocation
 from model_server.routes import Routes
@@ -45,10 +45,11 @@ class HandlerResponse(Response):
 class Application(ABC):
     """Answers requests; counts those under way, so that a stop can wait for them."""
 
-    def __init__(self, log_access: Callable[[str], None], *, npy: bool = False) -> None:
+    def __init__(self, log_access: Callable[[str], None], grpc: GrpcClient, *, npy: bool = False) -> None:
         """`npy`: application/x-npy is understood."""
-        self._npy = npy
         self.address = ""  # http://host:port, for handlers; known when the port is open
+        self._grpc = grpc
+        self._npy = npy
         self._log_access = log_access
         self._idle = threading.Condition()
         self._under_way = 0
@@ -115,9 +116,15 @@ class CatalogueApplication(Application):
     """Answers requests about the models of a catalogue."""
 
     def __init__(
-        self, catalogue: Catalogue, code: UserCode, log_access: Callable[[str], None], *, npy: bool = False
+        self,
+        catalogue: Catalogue,
+        code: UserCode,
+        log_access: Callable[[str], None],
+        grpc: GrpcClient,
+        *,
+        npy: bool = False,
     ) -> None:
-        super().__init__(log_access, npy=npy)
+        super().__init__(log_access, grpc, npy=npy)
         self._catalogue = catalogue
         self._code = code
 
@@ -134,7 +141,7 @@ class CatalogueApplication(Application):
         return serve(endpoint, values, request, self._catalogue)
 
     def _context(self, request: Request) -> Context:
-        return asked(request).context(self.address, self._catalogue.default_name)
+        return asked(request).context(self.address, self._grpc, self._catalogue.default_name)
 
 
 def serve(endpoint: str, values: Mapping[str, str], request: Request, catalogue: Catalogue) -> tuple[Response, str]:

@@ -18,6 +18,8 @@ from model_server.errors import BadInputError
 from model_server.prediction import Servable, signature_name
 from model_server.signatures import Signature
 
+Array = npt.NDArray[Any]
+
 # tf.compat.v1.saved_model.signature_constants
 _INPUTS, _CLASSES, _SCORES, _OUTPUTS = "inputs", "classes", "scores", "outputs"
 
@@ -25,11 +27,19 @@ _INPUTS, _CLASSES, _SCORES, _OUTPUTS = "inputs", "classes", "scores", "outputs"
 def classify(servable: Servable, request: Mapping[str, Any]) -> bytes:
     """`{"results": [[[label, score], …], …]}`: a list an example, a pair a class.
 
-    Without an output `classes` the labels are "", without `scores` the scores are 0.0: what the response's proto says.
     Raises BadInputError and PredictionError.
     """
     rows = examples.read(request)
-    signature = _signature(servable, request, "classification")
+    return answers.classifications(*classified(servable, signature_name(request), examples.serialized(rows)))
+
+
+def classified(servable: Servable, name: str, serialized: Array) -> tuple[Array, Array]:
+    """Labels (bytes) and scores (float32) of serialized tf.Examples, each of shape [examples, classes].
+
+    Without an output `classes` the labels are "", without `scores` the scores are 0.0: what the response's proto says.
+    Raises BadInputError and PredictionError.
+    """
+    signature = _signature(servable, name, "classification")
     if len(signature.outputs) not in (1, 2):
         raise BadInputError(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if not {_CLASSES, _SCORES} & signature.outputs.keys():
@@ -37,15 +47,15 @@ def classify(servable: Servable, request: Mapping[str, Any]) -> bytes:
             'Expected classification signature outputs to contain at least one of "classes" or "scores". '
             f"Signature '{signature.name}' has: {_names(signature.outputs)}"
         )
-    outputs = servable.run(signature.name, {_INPUTS: examples.serialized(rows)})
-    classes = _column(outputs, _CLASSES, "O", "DT_STRING", len(rows))
-    scores = _column(outputs, _SCORES, "f4", "DT_FLOAT", len(rows))
+    outputs = servable.run(signature.name, {_INPUTS: serialized})
+    classes = _column(outputs, _CLASSES, "O", "DT_STRING", len(serialized))
+    scores = _column(outputs, _SCORES, "f4", "DT_FLOAT", len(serialized))
     if classes is not None and scores is not None and classes.shape != scores.shape:
         raise BadInputError(
             f"Tensors class and score should match in dim_size(1). Got {classes.shape[1]} vs. {scores.shape[1]}"
         )
     shape = (classes if classes is not None else scores).shape  # type: ignore[union-attr]
-    return answers.classifications(
+    return (
         np.full(shape, b"", dtype=object) if classes is None else classes,
         np.zeros(shape, dtype=np.float32) if scores is None else scores,
     )
@@ -54,7 +64,12 @@ def classify(servable: Servable, request: Mapping[str, Any]) -> bytes:
 def regress(servable: Servable, request: Mapping[str, Any]) -> bytes:
     """`{"results": [value, …]}`, a value an example. Raises BadInputError and PredictionError."""
     rows = examples.read(request)
-    signature = _signature(servable, request, "regression")
+    return answers.regressions(regressed(servable, signature_name(request), examples.serialized(rows)))
+
+
+def regressed(servable: Servable, name: str, serialized: Array) -> Array:
+    """The values (float32) of serialized tf.Examples, shape [examples]. Raises BadInputError and PredictionError."""
+    signature = _signature(servable, name, "regression")
     if len(signature.outputs) != 1:
         raise BadInputError(f"Expected one output Tensor, found: {_names(signature.outputs)}")
     if _OUTPUTS not in signature.outputs:
@@ -62,20 +77,19 @@ def regress(servable: Servable, request: Mapping[str, Any]) -> bytes:
             f"No regression outputs found in SignatureDef: the output of '{signature.name}' is called "
             f"{_names(signature.outputs)}, not {_OUTPUTS}"
         )
-    values = servable.run(signature.name, {_INPUTS: examples.serialized(rows)})[_OUTPUTS]
+    values = servable.run(signature.name, {_INPUTS: serialized})[_OUTPUTS]
     if values.ndim not in (1, 2) or values.shape[1:] not in ((), (1,)):
         raise BadInputError(
             f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {list(values.shape)}"
         )
-    if len(values) != len(rows):
-        raise BadInputError(f"Input batch size did not match output batch size: {len(rows)} vs. {len(values)}")
+    if len(values) != len(serialized):
+        raise BadInputError(f"Input batch size did not match output batch size: {len(serialized)} vs. {len(values)}")
     if values.dtype != np.float32:
         raise BadInputError(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype.name}")
-    return answers.regressions(values.reshape(-1))
+    return values.reshape(-1)
 
 
-def _signature(servable: Servable, request: Mapping[str, Any], kind: str) -> Signature:
-    name = signature_name(request)
+def _signature(servable: Servable, name: str, kind: str) -> Signature:
     signature = servable.signatures.get(name)
     if signature is None:
         raise BadInputError(
@@ -94,9 +108,7 @@ def _signature(servable: Servable, request: Mapping[str, Any], kind: str) -> Sig
     return signature
 
 
-def _column(
-    outputs: Mapping[str, npt.NDArray[Any]], name: str, dtype: str, wanted: str, rows: int
-) -> npt.NDArray[Any] | None:
+def _column(outputs: Mapping[str, Array], name: str, dtype: str, wanted: str, rows: int) -> Array | None:
     array = outputs.get(name)
     if array is None:
         return None

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from model_server import custom_attributes
 
 _JSON = "application/json"
+
+
+class GrpcClient(Protocol):
+    """How a handler speaks gRPC with the server."""
+
+    @property
+    def port(self) -> str:
+        """On which it listens, on loopback."""
+
+    @property
+    def channel(self) -> Any:
+        """An open grpc.Channel to it, for all handlers."""
 
 
 class Context(NamedTuple):
@@ -23,8 +35,8 @@ class Context(NamedTuple):
     model_version: str | None
     method: str | None
     rest_uri: str
-    grpc_port: str | None  # None: this server speaks no gRPC
-    channel: Any  # None, likewise; an open gRPC channel on AWS
+    grpc_port: str
+    channel: Any  # grpc.Channel
     custom_attributes: str | None
     request_content_type: str
     accept_header: str
@@ -40,7 +52,7 @@ class Asked:
     accept: str | None
     content_length: int
 
-    def context(self, server: str, default_model: str, model: str | None = None) -> Context:
+    def context(self, server: str, grpc: GrpcClient, default_model: str, model: str | None = None) -> Context:
         """The context for a server at that address (`rest_server`); `model` is given in multi-model mode."""
         attributes = custom_attributes.values(self.custom_attributes)
         version = attributes.get(custom_attributes.MODEL_VERSION)
@@ -54,8 +66,8 @@ class Asked:
             model_version=version,
             method=method,
             rest_uri=f"{server}{path}:{quote(method or 'predict', safe='')}",
-            grpc_port=None,
-            channel=None,
+            grpc_port=grpc.port,
+            channel=grpc.channel,
             custom_attributes=self.custom_attributes,
             request_content_type=self.content_type or _JSON,
             accept_header=self.accept or _JSON,

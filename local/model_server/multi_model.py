@@ -123,6 +123,12 @@ class MultiModel:
                 model.uses -= 1
                 self._changed.notify_all()
 
+    @contextmanager
+    def catalogue(self, name: str) -> Iterator[Catalogue]:
+        """What is loaded under that name, also while it is being unloaded: for its handlers. Raises NotFoundError."""
+        with self.use(name, even_leaving=True) as model:
+            yield model.catalogue
+
     def _find(self, name: str, *, even_leaving: bool = False) -> Model:
         model = self._models.get(name)
         if model is None or not model.ready or (model.leaving and not (even_leaving and model.uses)):

@@ -22,6 +22,7 @@ from model_server.application import (
 )
 from model_server.catalogue import Choice
 from model_server.errors import BadInputError
+from model_server.handler_context import GrpcClient
 from model_server.multi_model import Model, MultiModel
 from model_server.routes import Routes
 from model_server.user_code import UserCode
@@ -44,10 +45,16 @@ class MultiModelApplication(Application):
     """Answers requests about models that come and go."""
 
     def __init__(
-        self, models: MultiModel, code: UserCode, log_access: Callable[[str], None], *, npy: bool = False
+        self,
+        models: MultiModel,
+        code: UserCode,
+        log_access: Callable[[str], None],
+        grpc: GrpcClient,
+        *,
+        npy: bool = False,
     ) -> None:
         """`code` is the universal one: it answers for models that bring no handlers of their own."""
-        super().__init__(log_access, npy=npy)
+        super().__init__(log_access, grpc, npy=npy)
         self._models = models
         self._code = code
 
@@ -80,7 +87,7 @@ class MultiModelApplication(Application):
     def _invoke(self, request: Request, name: str, model: Model) -> tuple[Response, str]:
         handler = model.handler or self._code.handler  # the model's own win
         if handler is not None:
-            return handled(handler, request, asked(request).context(self.address, name, name))
+            return handled(handler, request, asked(request).context(self.address, self._grpc, name, name))
         invocation = read_invocation(request, npy=self._npy)
         choice = Choice(name, invocation.attributes.choice.version)  # the path says which model it is
         attributes = replace(invocation.attributes, choice=choice)

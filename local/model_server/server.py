@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from http_service.server import Server as HttpServer
@@ -14,6 +15,7 @@ from model_server import memory, saved_models, universal_code
 from model_server.application import Application, CatalogueApplication
 from model_server.catalogue import Catalogue, LoadedModel
 from model_server.errors import StartError
+from model_server.grpc_server import GrpcServer
 from model_server.handler_context import rest_server
 from model_server.multi_model import MultiModel
 from model_server.multi_model_application import MultiModelApplication
@@ -57,18 +59,21 @@ class Server:
         """Serve until `stop` is called. Raises StartError when port or models cannot be had."""
         models: tuple[SavedModel, ...] = ()
         application: Application
+        ports, npy = self._settings.grpc_ports, self._settings.npy
         if self._settings.multi_model:
             multi_model = MultiModel(self._load, memory.available, self._settings.model_bytes)
-            application = MultiModelApplication(multi_model, self._code, _access.info, npy=self._settings.npy)
+            grpc = GrpcServer(multi_model.catalogue, ports)
+            application = MultiModelApplication(multi_model, self._code, _access.info, grpc, npy=npy)
         else:
             models = self._find_models()
-            application = CatalogueApplication(self._catalogue, self._code, _access.info, npy=self._settings.npy)
+            grpc = GrpcServer(lambda _name: nullcontext(self._catalogue), ports)
+            application = CatalogueApplication(self._catalogue, self._code, _access.info, grpc, npy=npy)
         http = self._open_port(application)
         application.address = rest_server(self._settings.host, http.port)
         http.start()
         _log.info("Listening on http://%s:%s", self._settings.host, http.port)
         # The thread dies with the process, which ends by __main__.
-        threading.Thread(target=self._load_all, args=(models,), name="load", daemon=True).start()
+        threading.Thread(target=self._load_all, args=(models, grpc), name="load", daemon=True).start()
         try:
             self._wait_for_the_end()
             application.refuse()
@@ -77,6 +82,7 @@ class Server:
                 _log.warning("Stopping although requests are under way")
             http.stop(_FLUSH_SECONDS)
         finally:
+            grpc.stop()
             self._code.close()
         _log.info("Stopped")
 
@@ -118,7 +124,7 @@ class Server:
         except OSError as error:
             raise StartError(f"Cannot listen on {settings.host}:{settings.port}: {error}") from error
 
-    def _load_all(self, models: tuple[SavedModel, ...]) -> None:
+    def _load_all(self, models: tuple[SavedModel, ...], grpc: GrpcServer) -> None:
         try:
             if self._settings.universal_code is not None:
                 universal_code.fetch(*self._settings.universal_code, self._settings.code_dir)
@@ -136,6 +142,8 @@ class Server:
                     time.monotonic() - start,
                     ", ".join(servable.signatures) or "none",
                 )
+            if self._code.exists:
+                grpc.start()  # or else the first request would wait for it
             self._code.load()
             if self._settings.npy and self._code.exists:
                 _log.info("MODEL_SERVER_NPY has no meaning for what inference.py answers: it gets every body as it is")

@@ -12,7 +12,6 @@ from model_server.errors import StartError
 # Variables of AWS's container that steer nginx, gunicorn or tensorflow_model_server. One process answers here, so
 # setting them changes nothing; they are named in the log.
 _FOREIGN_PREFIXES = ("SAGEMAKER_TFS_", "SAGEMAKER_GUNICORN_", "SAGEMAKER_NGINX_", "SAGEMAKER_MULTI_MODEL_")
-_FOREIGN_NAMES = ("SAGEMAKER_SAFE_PORT_RANGE",)
 _OWN_NAMES = (
     "SAGEMAKER_TFS_INTER_OP_PARALLELISM",
     "SAGEMAKER_TFS_INTRA_OP_PARALLELISM",
@@ -46,6 +45,7 @@ class Settings:
     npy: bool  # application/x-npy as an extension
     code_dir: Path  # may hold inference.py; in multi-model mode that of all models that bring none
     universal_code: tuple[str, str] | None  # bucket and prefix to fetch code_dir from, unless it is there
+    grpc_ports: range  # what handlers reach by gRPC listens on one of them; 0: any that is free
     wait_seconds: int | None  # how long models and handlers may take to load; None: as long as it takes
     without_meaning: tuple[str, ...]  # variables that are set and change nothing here
 
@@ -75,13 +75,22 @@ def from_environment(environment: Mapping[str, str], cpus: int) -> Settings:
         npy=_switch(environment, "MODEL_SERVER_NPY"),
         code_dir=base / "code" if multi_model else base / "model" / "code",
         universal_code=universal_code,
+        grpc_ports=_ports(environment.get("SAGEMAKER_SAFE_PORT_RANGE") or "0-0"),
         wait_seconds=_number(environment, "SAGEMAKER_TFS_WAIT_TIME_SECONDS", 0, range(86401)) or None,
         without_meaning=tuple(sorted(name for name in environment if name not in working and _is_known(name))),
     )
 
 
 def _is_known(name: str) -> bool:
-    return name.startswith(_FOREIGN_PREFIXES) or name in _FOREIGN_NAMES or name == _MODEL_BYTES
+    return name.startswith(_FOREIGN_PREFIXES) or name == _MODEL_BYTES
+
+
+def _ports(text: str) -> range:
+    first, _, last = text.strip().partition("-")
+    numbers = [int(part) if part.isascii() and part.isdigit() and len(part) < 6 else -1 for part in (first, last)]
+    if not 0 <= numbers[0] <= numbers[1] < 65536:
+        raise StartError(f"SAGEMAKER_SAFE_PORT_RANGE={text!r} must be two ports, the lower one first, as in 9000-9999")
+    return range(numbers[0], numbers[1] + 1)
 
 
 def _batching(environment: Mapping[str, str], cpus: int) -> Parameters | None:

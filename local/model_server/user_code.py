@@ -57,10 +57,7 @@ class UserCode:
         if self.exists:
             self._packages.add_to_path()
             self._handler = handlers.load(self._code / handlers.SCRIPT)
-            _log.info(
-                "Handlers of %s are loaded. There is no gRPC here: context.grpc_port and context.channel are None",
-                self._code / handlers.SCRIPT,
-            )
+            _log.info("Handlers of %s are loaded", self._code / handlers.SCRIPT)
         self._pending = False
 
     def close(self) -> None:

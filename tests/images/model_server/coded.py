@@ -36,7 +36,8 @@ def handler(data, context):
         return requests.post(context.rest_uri, data=data.read()).content, "application/json"
     if what == "fail":
         raise RuntimeError("told to\\nfail")
-    return json.dumps([data.read().decode(), context._asdict()]), "text/x-echo; charset=utf-8"
+    told = json.dumps([data.read().decode(), context._asdict()], default=lambda value: type(value).__name__)
+    return told, "text/x-echo; charset=utf-8"
 """
 LINES = "def split(data):\n    return data.read().decode().splitlines()\n"
 

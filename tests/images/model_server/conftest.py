@@ -203,4 +203,4 @@ def several(saved_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def single(saved_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server of the one model that a training job leaves in SM_MODEL_DIR/1."""
-    yield from _serve(tmp_path_factory.mktemp("single"), saved_models / "single", SAGEMAKER_SAFE_PORT_RANGE="1-2")
+    yield from _serve(tmp_path_factory.mktemp("single"), saved_models / "single", SAGEMAKER_GUNICORN_WORKERS="2")

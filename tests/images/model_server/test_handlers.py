@@ -7,7 +7,15 @@ from model_server.errors import StartError
 from model_server.handler_context import Asked, Context, rest_server
 from model_server.handlers import HandlerError, load
 
-CONTEXT = Asked(None, None, None, 0).context("http://127.0.0.1:1", "m")
+
+class FakeGrpc:
+    """What a handler would reach the server by."""
+
+    port = "9"
+    channel = object()
+
+
+CONTEXT = Asked(None, None, None, 0).context("http://127.0.0.1:1", FakeGrpc(), "m")
 
 
 @pytest.fixture
@@ -97,14 +105,14 @@ def test_the_data_is_a_stream(script: Path) -> None:
 
 def test_the_context_without_headers() -> None:
     """Names, version and method are what the request says: nothing; the address has the defaults."""
-    context = Asked(None, None, None, 0).context("http://127.0.0.1:1", "m")
+    context = Asked(None, None, None, 0).context("http://127.0.0.1:1", FakeGrpc(), "m")
     assert context == Context(
         model_name=None,
         model_version=None,
         method=None,
         rest_uri="http://127.0.0.1:1/v1/models/m:predict",
-        grpc_port=None,
-        channel=None,
+        grpc_port=FakeGrpc.port,
+        channel=FakeGrpc.channel,
         custom_attributes=None,
         request_content_type="application/json",
         accept_header="application/json",
@@ -117,10 +125,12 @@ def test_the_context_of_a_request() -> None:
     """Attributes choose model, version and method; in multi-model mode the path has chosen the model."""
     attributes = "a=b,tfs-model-name=n/x,tfs-model-version=7,tfs-method=classify"
     asked = Asked(attributes, "text/csv", "text/plain", 12)
-    context = asked.context("http://[::1]:2", "m")
+    context = asked.context("http://[::1]:2", FakeGrpc(), "m")
     assert context[:4] == ("n/x", "7", "classify", "http://[::1]:2/v1/models/n%2Fx/versions/7:classify")
     assert context[6:] == (attributes, "text/csv", "text/plain", 12)
-    assert asked.context("http://h:2", "m", "hash").rest_uri == "http://h:2/v1/models/hash/versions/7:classify"
+    assert (
+        asked.context("http://h:2", FakeGrpc(), "m", "hash").rest_uri == "http://h:2/v1/models/hash/versions/7:classify"
+    )
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,7 @@ def test_the_log_has_a_line_for_a_request_and_none_for_pings(single: Any) -> Non
     assert line.endswith("model/1")
     assert not [line for line in single.lines if "/ping" in line]
     assert [line for line in single.lines if '"GET /\\nFAKE" 404' in line]
-    assert [line for line in single.lines if "without meaning" in line and "SAGEMAKER_SAFE_PORT_RANGE" in line]
+    assert [line for line in single.lines if "without meaning" in line and "SAGEMAKER_GUNICORN_WORKERS" in line]
 
 
 def test_nothing_but_the_servers_own_lines_is_logged(start: Any, saved_models: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ def test_defaults() -> None:
     assert settings.npy is False
     assert (settings.code_dir, settings.universal_code) == (Path("/opt/ml/model/code"), None)
     assert settings.wait_seconds is None
+    assert settings.grpc_ports == range(1)
     assert settings.without_meaning == ()
 
 
@@ -34,6 +35,7 @@ def test_the_environment_is_used() -> None:
             "SAGEMAKER_MULTI_MODEL_UNIVERSAL_BUCKET": "b",
             "SAGEMAKER_MULTI_MODEL_UNIVERSAL_PREFIX": "p/",
             "SAGEMAKER_TFS_WAIT_TIME_SECONDS": "60",
+            "SAGEMAKER_SAFE_PORT_RANGE": "9000-9099",
         },
         2,
     )
@@ -43,6 +45,7 @@ def test_the_environment_is_used() -> None:
     assert (settings.multi_model, settings.model_bytes, settings.npy) == (True, 1000, True)
     assert (settings.code_dir, settings.universal_code) == (Path("/somewhere/code"), ("b", "p/"))
     assert settings.wait_seconds == 60
+    assert settings.grpc_ports == range(9000, 9100)
     assert settings.without_meaning == ()
 
 
@@ -53,7 +56,6 @@ def test_variables_without_meaning_are_collected() -> None:
             "SAGEMAKER_TFS_ENABLE_BATCHING": "false",
             "SAGEMAKER_TFS_MAX_BATCH_SIZE": "16",  # without the one before
             "SAGEMAKER_GUNICORN_WORKERS": "2",
-            "SAGEMAKER_SAFE_PORT_RANGE": "1-2",
             "SAGEMAKER_NGINX_PROXY_READ_TIMEOUT_SECONDS": "60",
             "SAGEMAKER_TFS_INSTANCE_COUNT": "2",
             "SAGEMAKER_MULTI_MODEL_UNIVERSAL_BUCKET": "without a prefix",
@@ -66,7 +68,6 @@ def test_variables_without_meaning_are_collected() -> None:
         "SAGEMAKER_GUNICORN_WORKERS",
         "SAGEMAKER_MULTI_MODEL_UNIVERSAL_BUCKET",
         "SAGEMAKER_NGINX_PROXY_READ_TIMEOUT_SECONDS",
-        "SAGEMAKER_SAFE_PORT_RANGE",
         "SAGEMAKER_TFS_INSTANCE_COUNT",
         "SAGEMAKER_TFS_MAX_BATCH_SIZE",
     )

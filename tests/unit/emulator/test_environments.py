@@ -18,19 +18,24 @@ import pytest
 from emulator.environments import EnvironmentFailed, Environments, uv_program
 
 
+def write_wheel(folder: Path, name: str, text: str, metadata: str = "") -> None:
+    """A package of one module."""
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", text)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{metadata}")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
 @pytest.fixture
 def requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A requirement file with one small package, which uv finds without an index."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    info = "tiny-1.0.dist-info"
-    with zipfile.ZipFile(wheels / "tiny-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("tiny.py", "ANSWER = 42\n")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", f"tiny.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    write_wheel(wheels, "tiny", "ANSWER = 42\n")
     monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
     monkeypatch.setenv("UV_OFFLINE", "1")
     path = tmp_path / "requirements.txt"
@@ -83,6 +88,22 @@ def test_a_changed_file_is_another_environment(environments: Environments, requi
     assert environments.python("image", requirements) == first
     requirements.write_text("")
     assert environments.python("image", requirements) != first
+
+
+def test_overrides(environments: Environments, requirements: Path, tmp_path: Path) -> None:
+    """A package that another one requires stays away where overrides.txt says so, which makes another environment."""
+    first = environments.python("image", requirements)
+    write_wheel(tmp_path / "wheels", "needy", "", "Requires-Dist: missing-from-everywhere\n")
+    requirements.write_text("tiny==1.0\nneedy==1.0\n")
+    with pytest.raises(EnvironmentFailed, match="missing-from-everywhere"):
+        environments.python("image", requirements)
+    overrides = tmp_path / "overrides.txt"
+    overrides.write_text('missing-from-everywhere; sys_platform == "never"\n')
+    python = environments.python("image", requirements)
+    assert answer(python) == "42\n"
+    assert first != python
+    overrides.write_text(overrides.read_text() + "# once more\n")
+    assert environments.python("image", requirements) != python
 
 
 def test_only_what_is_complete_remains(environments: Environments, requirements: Path) -> None:
