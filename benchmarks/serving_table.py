@@ -1,4 +1,4 @@
-"""What benchmarks/serving.py makes of latencies: a table with ratios, and the goals of issue 5."""
+"""What benchmarks/serving.py makes of latencies: a table with ratios, and beside its goals."""
 
 from __future__ import annotations
 
