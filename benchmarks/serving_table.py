@@ -1,4 +1,4 @@
-"""What benchmarks/serving.py makes of latencies: a table with ratios, and beside its goals."""
+"""What benchmarks/serving.py makes of latencies: a table with ratios, and another one of the goals."""
 
 from __future__ import annotations
 
