@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from emulator.images import Catalogue
 
 class FakeEnvironments:
     """Environments that nobody needs here."""
+
+    index: Mapping[str, str] = {}
 
     def built(self, name: str, requirements: Path) -> Path | None:
         """Never asked for."""
