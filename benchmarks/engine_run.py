@@ -20,10 +20,10 @@ from rich.console import Console
 
 from runner import config, services, sm_learner
 from runner.invoke import request_for
-from runner.pipeline import Workflow
 from runner.progress import Progress
 from runner.report import Report
 from runner.sm_learner import sdk
+from runner.workflow import Workflow
 
 ROOT = Path(__file__).parents[1]
 AS_IT_COMES = "sdk-as-it-comes"  # as the SDK is without the runner's `quicken`

@@ -22,6 +22,7 @@ from runner.progress import Progress, Screen
 from runner.report import Report
 from runner.settings import Settings
 from runner.signals import Interrupted
+from runner.workflow import Workflow
 
 ROOT = Path(__file__).parents[3]
 MODULES = sorted((ROOT / "src" / "runner").glob("*.py"))
@@ -87,7 +88,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def back_end(monkeypatch: pytest.MonkeyPatch) -> FakeServices:
     """What the run gets for services; the SDK's import is none of these tests' business."""
-    monkeypatch.setattr(pipeline, "preload", lambda: None)
+    monkeypatch.setattr("runner.workflow.preload", lambda: None)
     return FakeServices()
 
 
@@ -129,7 +130,7 @@ def broken(error: Exception) -> Callable[[], None]:
 def test_clean_up_goes_on_where_one_fails(settings: Settings, back_end: FakeServices) -> None:
     """The last made is undone first; whatever the outside world raises is a message, and the rest is undone."""
     undone: list[str] = []
-    workflow = pipeline.Workflow(settings, {}, Progress(screen()), Report("local", "run"), back_end)
+    workflow = Workflow(settings, {}, Progress(screen()), Report("local", "run"), back_end)
     workflow.cleanups += [
         lambda: undone.append("first"),
         broken(RunnerError("not removed")),
@@ -145,7 +146,7 @@ def test_clean_up_goes_on_where_one_fails(settings: Settings, back_end: FakeServ
 def test_a_back_end_that_died_needs_no_removal(settings: Settings, back_end: FakeServices) -> None:
     """What ran in it ended with it: nothing is asked of a dead port, and no false alarm of costs is given."""
     back_end.death = "the emulator ended unexpectedly"
-    workflow = pipeline.Workflow(settings, {}, Progress(screen()), Report("local", "run"), back_end)
+    workflow = Workflow(settings, {}, Progress(screen()), Report("local", "run"), back_end)
     workflow.cleanups += [workflow.stop, broken(AssertionError("asked a dead port"))]
     assert workflow.clean_up() == ["the emulator ended unexpectedly"]
     assert back_end.calls == ["stop keep=False"]
@@ -219,7 +220,7 @@ def test_an_interrupted_run_keeps_its_status(settings: Settings, back_end: FakeS
 def run_through(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     """Let all steps succeed at once; returns the clean-ups that are due then, to be added to."""
     cleanups: list[Callable[[], None]] = []
-    monkeypatch.setattr(pipeline.Workflow, "run", lambda workflow: workflow.cleanups.extend(cleanups))
+    monkeypatch.setattr(Workflow, "run", lambda workflow: workflow.cleanups.extend(cleanups))
     return cleanups
 
 
