@@ -9,17 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from emulator.lifecycle.async_ends import AGAIN_SECONDS, AsyncEnds, RequestFailed, too_old
 from emulator.lifecycle.async_requests import AsyncRequest, RequestFolder
 from emulator.lifecycle.endpoint_record import DELETING, FAILED, instances
 from emulator.lifecycle.invoking import BadTarget, Invocation, InvocationFailed, Invoker, explain
 from emulator.lifecycle.objects import Object, Objects
-from emulator.lifecycle.ports import LogStream, Services, StorageError
+from emulator.lifecycle.ports import Services, StorageError
 from emulator.lifecycle.target import NoneHealthy, Target
 from emulator.store.port import Kind, NotFound
 
 _LOG = logging.getLogger(__name__)
 LARGEST = 1024**3  # bytes of an input, and of an output
-_TRIES, _AGAIN_SECONDS = 3, 1.0  # of writing to S3; between two looks for a healthy container
 
 
 class Targets(Protocol):
@@ -31,10 +31,6 @@ class Targets(Protocol):
 
 class NotTaken(Exception):
     """The request was not queued; the message says why."""
-
-
-class _Failed(Exception):
-    """The request ends with a failure; the message is what the failure object says."""
 
 
 class _Ending(Exception):
@@ -62,13 +58,12 @@ class AsyncInvocations:
         self, targets: Targets, invoker: Invoker, objects: Objects, services: Services, folder: RequestFolder
     ) -> None:
         self._targets, self._invoker, self._objects, self._folder = targets, invoker, objects, folder
-        self._store, self._logs, self._clock = services.store, services.logs, services.clock
-        self._account = services.account
+        self._store, self._clock, self._account = services.store, services.clock, services.account
         self._changed = threading.Condition()
         self._queues: dict[str, _Queue] = {}
         self._under_way: set[AsyncRequest] = set()
-        self._streams: dict[tuple[str, str], LogStream] = {}
         self._closing = threading.Event()
+        self._ends = AsyncEnds(objects, services, folder, self._closing)
         self._over = False  # nobody tells of an end any more
 
     def resume(self) -> None:
@@ -172,14 +167,14 @@ class AsyncInvocations:
                     result: Object | str = self._process(request, target)
             except _Ending:
                 return
-            except _Failed as error:
+            except RequestFailed as error:
                 result = str(error)
             except Exception as error:  # noqa: BLE001 - a mistake of ours is a failure of the request, too
                 _LOG.exception("the asynchronous invocation %s failed", request.inference_id)
                 result = f"InternalFailure: {type(error).__name__}"
             try:
                 if not self._over:
-                    self._tell(request, result, target)
+                    self._ends.tell(request, result, target)
             except Exception:  # noqa: BLE001 - a mistake of ours must not end a worker
                 _LOG.exception("the end of the asynchronous invocation %s could not be told", request.inference_id)
             finally:
@@ -194,52 +189,11 @@ class AsyncInvocations:
                 raise _Ending
             self._under_way.add(request)
 
-    def _tell(self, request: AsyncRequest, result: Object | str, target: Target | None) -> None:
-        """Write the output, or why there is none, which is the request's end.
-
-        While S3 takes neither, or would not have it after kill -9, it is tried again, as long as the request may live;
-        when the emulator ends meanwhile, the next one begins anew.
-        """
-        reason, warned = self._written(request, result), False
-        while reason is None:
-            if self._clock.wait(self._closing, _AGAIN_SECONDS):
-                return
-            if self._too_old(request):
-                unwritten = f"The output could not be written within {request.ttl_seconds:g} seconds."
-                reason = result if isinstance(result, str) else unwritten
-                _LOG.error("%s is given up, and its end is not kept in S3: %s", request.inference_id, reason)
-                break
-            if not warned:
-                _LOG.warning("the end of %s cannot be told at the moment: trying again", request.inference_id)
-            warned, reason = True, self._written(request, result)
-        if reason and target is not None:
-            self._log(target, request, reason)
-        self._folder.remove(request)
-
-    def _written(self, request: AsyncRequest, result: Object | str) -> str | None:
-        """The failure that the request has ended with, empty for an output; None when it is still to be told."""
-        try:
-            if isinstance(result, Object):
-                self._put(request.locations.output, result)
-                return "" if self._objects.kept(request.locations.output) else None
-        except _Failed as error:
-            if self._closing.is_set() or request.locations.failure is None:
-                return None
-            result = str(error)
-        if request.locations.failure is not None:
-            try:
-                self._put(request.locations.failure, Object(result.encode(), "text/plain"))
-            except _Failed:
-                return None
-            if not self._objects.kept(request.locations.failure):
-                return None
-        return result
-
     def _target(self, request: AsyncRequest) -> Target:
-        """A healthy instance; waits for one as long as the request may wait. Raises _Failed, _Ending."""
+        """A healthy instance; waits for one as long as the request may wait. Raises RequestFailed, _Ending."""
         while True:
-            if self._too_old(request):
-                raise _Failed(f"The request was in the queue for longer than {request.ttl_seconds:g} seconds.")
+            if too_old(request, self._clock):
+                raise RequestFailed(f"The request was in the queue for longer than {request.ttl_seconds:g} seconds.")
             target, there = None, True
             with suppress(NoneHealthy):
                 try:
@@ -249,15 +203,11 @@ class AsyncInvocations:
             if not there or self._replaced(request):
                 if target is not None:
                     target.release()
-                raise _Failed(f"Endpoint {request.endpoint} of account {self._account.account_id} not found.")
+                raise RequestFailed(f"Endpoint {request.endpoint} of account {self._account.account_id} not found.")
             if target is not None:
                 return target
-            if self._clock.wait(self._closing, _AGAIN_SECONDS):
+            if self._clock.wait(self._closing, AGAIN_SECONDS):
                 raise _Ending
-
-    def _too_old(self, request: AsyncRequest) -> bool:
-        """Whether it came longer ago than its RequestTTLSeconds."""
-        return (self._clock.now() - request.queued).total_seconds() > request.ttl_seconds
 
     def _may_serve(self, endpoint: str) -> bool:
         """Whether the endpoint, which does not serve, is on its way, as after a start of the emulator."""
@@ -281,40 +231,18 @@ class AsyncInvocations:
             else:
                 body = self._objects.get(request.locations.input, LARGEST).data
         except (StorageError, OSError) as error:
-            raise _Failed(f"The input of the request cannot be read: {error}") from None
+            raise RequestFailed(f"The input of the request cannot be read: {error}") from None
         invocation = Invocation(body, request.headers, seconds=request.timeout_seconds, largest_answer=LARGEST)
         try:
             answer = self._invoker.invoke(target, invocation)
         except BadTarget as error:
-            raise _Failed(str(error)) from None
+            raise RequestFailed(str(error)) from None
         except InvocationFailed as error:
-            raise _Failed(explain(self._account, error)) from None
+            raise RequestFailed(explain(self._account, error)) from None
         if "content-length" not in answer.headers:
             # AWS's text, as quoted in https://github.com/deepjavalibrary/djl-serving/issues/2567
-            raise _Failed(
+            raise RequestFailed(
                 f"The response from container {target.hops[-1].container} did not specify the required "
                 "Content-Length header"
             )
         return Object(answer.body, answer.headers.get("content-type", "application/octet-stream"))
-
-    def _log(self, target: Target, request: AsyncRequest, reason: str) -> None:
-        """Write a failure to the endpoint's data log."""
-        now = self._clock.now()
-        line = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}:[sagemaker logs] [{request.inference_id}] "
-        self._stream(target).write(line + reason)
-
-    def _put(self, uri: str, content: Object) -> None:
-        for number in range(_TRIES):
-            try:
-                self._objects.put(uri, content)
-                return
-            except StorageError as error:
-                if number + 1 == _TRIES or self._clock.wait(self._closing, _AGAIN_SECONDS):
-                    raise _Failed(f"The output of the request cannot be written: {error}") from None
-
-    def _stream(self, target: Target) -> LogStream:
-        key = (target.log_group, f"{target.log_stream}/data-log")
-        with self._changed:
-            if key not in self._streams:
-                self._streams[key] = self._logs.open(*key)
-            return self._streams[key]
