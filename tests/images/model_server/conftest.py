@@ -6,6 +6,7 @@ import queue
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -48,9 +49,15 @@ class ServerProcess:
     """A running server; its output is collected line by line."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        self._temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             [sys.executable, *command],
-            env={"PYTHONPATH": str(LOCAL), "PYTHONUNBUFFERED": "1", **environment},
+            env={
+                "PYTHONPATH": str(LOCAL),
+                "PYTHONUNBUFFERED": "1",
+                "TMPDIR": self._temporary.name,  # what is killed leaves its temporary files there
+                **environment,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -139,6 +146,7 @@ class ServerProcess:
                 stream.close()
             except BrokenPipeError:
                 continue
+        self._temporary.cleanup()
 
 
 Start = Callable[..., ServerProcess]

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +117,12 @@ def written(settings: Settings) -> dict[str, Any]:
     """The report."""
     report: dict[str, Any] = json.loads((settings.report_dir / "report.json").read_text())
     return report
+
+
+@pytest.fixture(autouse=True)
+def _temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes elsewhere for want of its own place."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def broken(error: Exception) -> Callable[[], None]:
