@@ -13,9 +13,8 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -47,11 +46,6 @@ class Environments:
         self._stopped = False
         self._building = 0  # how many builds have yet to clear up
         self._cleared = threading.Condition()
-
-    @cached_property
-    def index(self) -> Mapping[str, str]:
-        """Where packages come from by the user's settings of pip, as variables of uv and pip; once, half a second."""
-        return {**system_certificates(), **read_pip_settings(_base_python())}
 
     def python(self, name: str, requirements: Path) -> Path:
         """The interpreter of the environment with these requirements; one that is there costs nothing but a look.
@@ -134,7 +128,7 @@ class Environments:
                 shutil.rmtree(folder)
             temporary, made = unfinished / "tmp", unfinished / "environment"
             temporary.mkdir(parents=True)
-            variables = with_defaults(self.index)
+            variables = with_defaults({**system_certificates(), **read_pip_settings(_base_python())})
             variables["TMPDIR"] = str(temporary)  # what a killed uv leaves there goes with the rest
             # Relocatable, because it is renamed when it is complete.
             self._uv(name, variables, "venv", "--relocatable", "--python", _base_python(), str(made))

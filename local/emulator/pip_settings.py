@@ -1,4 +1,4 @@
-"""The user's pip settings for where packages come from: uv, and jobs in a home of their own, do not see them."""
+"""The user's pip settings that decide where packages come from: uv, which we build with, does not read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TRUE = ("1", "true", "yes", "on")
 
 
 def read_pip_settings(python: str) -> dict[str, str]:
-    """What `python -m pip config list` says, as variables of uv and pip; nothing when this Python has no pip.
+    """What `python -m pip config list` says, as uv's variables; nothing when this Python has no pip.
 
     Taken over: an index in PyPI's place, working without any index from folders of wheels, and a CA bundle. Additional
     indexes are not: all pinned packages are on PyPI, and uv would let such an index shadow them.
@@ -31,11 +31,10 @@ def parse(listing: str) -> dict[str, str]:
                 values[name.removeprefix(f"{section}.")] = str(ast.literal_eval(value))
     variables: dict[str, str] = {}
     if values.get("no-index", "").lower() in TRUE:
-        folders = values.get("find-links", "").split()
-        variables |= {"UV_OFFLINE": "1", "UV_FIND_LINKS": ",".join(folders)}
-        variables |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(folders)}
+        variables["UV_OFFLINE"] = "1"
+        variables["UV_FIND_LINKS"] = ",".join(values.get("find-links", "").split())
     elif "index-url" in values:
-        variables |= {"UV_DEFAULT_INDEX": values["index-url"], "PIP_INDEX_URL": values["index-url"]}
+        variables["UV_DEFAULT_INDEX"] = values["index-url"]
     if "cert" in values:
-        variables |= {"SSL_CERT_FILE": values["cert"], "PIP_CERT": values["cert"]}
+        variables["SSL_CERT_FILE"] = values["cert"]
     return variables

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,6 @@ NO_OPT_ML = "FROM scratch\nCOPY docker/broken/program.py /opt/ml\n"
 @dataclass(frozen=True)
 class FakeEnvironments:
     """Every environment is the one of the tests."""
-
-    index: Mapping[str, str] = field(default_factory=dict)
 
     def python(self, name: str, requirements: Path) -> Path:
         """The interpreter of the tests."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-# How programs, networks and packages are reached, and the language; no keys, no Python or framework settings, no HOME.
+# How programs and networks are reached, and the language; no keys, no Python or framework settings, no HOME.
 NAMES = frozenset(
     [
         *("PATH", "LANG", "LANGUAGE", "TZ"),
         *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT"),
-        "UV_DEFAULT_INDEX",
     ]
 )
 LOOPBACK = "localhost,127.0.0.1,::1"

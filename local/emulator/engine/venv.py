@@ -22,7 +22,7 @@ from emulator.engine.port import Event, Exited, ImageNotFound, Line, Started, St
 from emulator.engine.ports import free_port
 from emulator.engine.processes import Processes, Program
 from emulator.engine.standby import Spares, suits
-from emulator.environments import EnvironmentFailed, uv_program
+from emulator.environments import EnvironmentFailed, system_certificates, uv_program
 from emulator.images import Catalogue, ImageDefinition
 
 # What a program that ended left in its pipe is there at once; only a process that escaped its end keeps it open.
@@ -39,10 +39,6 @@ NO_SHELL = ("/bin/sh", "-c", 'exec "$@"', "sh")
 
 class PythonEnvironments(Protocol):
     """What is needed of `environments.Environments`."""
-
-    @property
-    def index(self) -> Mapping[str, str]:
-        """Where packages come from, as variables of uv and pip."""
 
     def python(self, name: str, requirements: Path) -> Path:
         """The interpreter of the environment with these requirements. Raises EnvironmentFailed."""
@@ -226,7 +222,7 @@ class VenvEngine:
     def _environment(self, work: Work, definition: ImageDefinition, python: Path, port: int) -> dict[str, str]:
         """What a program sees, but for the work's own variables."""
         python_path = self._source_root / definition.python_path
-        return {**self._environments.index, **inherited(), **_own_environment(work, python, python_path, port)}
+        return {**inherited(), **_own_environment(work, python, python_path, port)}
 
     def _image(self, image: str) -> tuple[ImageDefinition, Path]:
         definition = self._catalogue.find(image)
@@ -263,6 +259,7 @@ def _own_environment(work: Work, python: Path, python_path: Path, port: int) -> 
         "PATH": os.pathsep.join([str(python.parent), inherited().get("PATH", DEFAULT_PATH)]),
         # For what a script's own requirements.txt asks for: these environments have no pip.
         "UV": uv_program(),
+        **system_certificates(),
         "HOME": str(work.base_dir / "home"),
         "TMPDIR": str(work.base_dir / "tmp"),
     }

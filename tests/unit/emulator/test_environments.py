@@ -11,8 +11,6 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -106,30 +104,6 @@ def test_overrides(environments: Environments, requirements: Path, tmp_path: Pat
     assert first != python
     overrides.write_text(overrides.read_text() + "# once more\n")
     assert environments.python("image", requirements) != python
-
-
-def test_the_index_of_pips_settings(
-    environments: Environments, requirements: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a pip.conf names is where uv finds packages that are nowhere else, also in another home."""
-    folder = tmp_path / "simple" / "hidden"
-    folder.mkdir(parents=True)
-    write_wheel(folder, "hidden", "")
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = http://127.0.0.1:{server.server_port}/simple\n")
-        monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-        target = tmp_path / "target"
-        done = subprocess.run(
-            [uv_program(), "pip", "install", "--python", sys.executable, "--target", str(target), "hidden"],
-            env={**environments.index, "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-            capture_output=True,
-            text=True,
-        )
-        server.shutdown()
-    assert done.returncode == 0, done.stderr
-    assert (target / "hidden.py").exists()
 
 
 def test_only_what_is_complete_remains(environments: Environments, requirements: Path) -> None:

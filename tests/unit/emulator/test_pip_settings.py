@@ -1,4 +1,4 @@
-"""The user's pip settings, as variables of uv and pip."""
+"""The user's pip settings, as uv's."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from emulator.pip_settings import parse, read_pip_settings
     ("listing", "expected"),
     [
         ("", {}),
-        (
-            "global.index-url='https://mirror/simple'\n",
-            {"UV_DEFAULT_INDEX": "https://mirror/simple", "PIP_INDEX_URL": "https://mirror/simple"},
-        ),
+        ("global.index-url='https://mirror/simple'\n", {"UV_DEFAULT_INDEX": "https://mirror/simple"}),
         (
             ":env:.index-url='https://c/'\nglobal.index-url='https://a/'\ninstall.index-url='https://b/'",
-            {"UV_DEFAULT_INDEX": "https://c/", "PIP_INDEX_URL": "https://c/"},
+            {"UV_DEFAULT_INDEX": "https://c/"},
         ),
-        ("global.cert='/etc/ssl/ca.pem'", {"SSL_CERT_FILE": "/etc/ssl/ca.pem", "PIP_CERT": "/etc/ssl/ca.pem"}),
+        ("global.cert='/etc/ssl/ca.pem'", {"SSL_CERT_FILE": "/etc/ssl/ca.pem"}),
         (
             "global.find-links='/a b'\nglobal.no-index='true'\nglobal.index-url='https://a/'",
-            {"UV_OFFLINE": "1", "UV_FIND_LINKS": "/a,b", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/a b"},
+            {"UV_OFFLINE": "1", "UV_FIND_LINKS": "/a,b"},
         ),
         ("global.find-links='/a'\nglobal.extra-index-url='https://a/'\nglobal.timeout='60'", {}),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ from emulator.images import Catalogue
 
 class FakeEnvironments:
     """Environments that nobody needs here."""
-
-    index: Mapping[str, str] = {}
 
     def built(self, name: str, requirements: Path) -> Path | None:
         """Never asked for."""

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,6 @@ from emulator.images import Catalogue, ImageDefinition
 
 class FakeEnvironments:
     """The interpreter of the tests, or an error."""
-
-    index: Mapping[str, str] = {"UV_DEFAULT_INDEX": "http://pip/", "PIP_INDEX_URL": "http://pip/"}
 
     def __init__(self, error: str = "") -> None:
         self.error = error
@@ -79,13 +77,6 @@ def test_the_environment(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert seen["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     assert (seen["MINE"], seen["TMPDIR"], seen["LC_TIME"]) == ("1", "/mine", "C")
     assert not {"AWS_SECRET_ACCESS_KEY", "PYTHONWARNINGS", "SAGEMAKER_BIND_TO_PORT"} & set(seen)
-
-
-def test_packages_come_from_where_the_user_has_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the settings of the user's pip, but for what the environment says."""
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://uv/")
-    (line,) = texts(run("import os; print(os.environ['UV_DEFAULT_INDEX'], os.environ['PIP_INDEX_URL'])"))
-    assert line == "http://uv/ http://pip/"
 
 
 def test_a_request_cannot_say_where_things_are(run: Run, tmp_path: Path) -> None:
