@@ -76,7 +76,7 @@ class Environments:
             content = requirements.read_bytes()
             overrides = _overrides(requirements)
             if overrides is not None:
-                content += overrides.read_bytes()
+                content += b"\0" + overrides.read_bytes()
         except OSError as error:
             raise EnvironmentFailed(f"{name}: its requirements cannot be read: {error}") from error
         return self.cache_dir / f"{name}-{_key(content)}"
@@ -176,7 +176,7 @@ class Environments:
 
 
 def _overrides(requirements: Path) -> Path | None:
-    path = requirements.with_name("overrides.txt")
+    path = requirements.resolve().with_name("overrides.txt")
     return path if path.exists() else None
 
 

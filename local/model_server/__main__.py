@@ -3,7 +3,8 @@
 Environment: SAGEMAKER_BIND_TO_PORT (8080; 0 takes a free port), SAGEMAKER_TFS_DEFAULT_MODEL_NAME,
 SAGEMAKER_TFS_INTER_OP_PARALLELISM, SAGEMAKER_TFS_INTRA_OP_PARALLELISM, SAGEMAKER_TFS_ENABLE_BATCHING with
 SAGEMAKER_TFS_MAX_BATCH_SIZE, _BATCH_TIMEOUT_MICROS, _NUM_BATCH_THREADS and _MAX_ENQUEUED_BATCHES,
-SAGEMAKER_TFS_WAIT_TIME_SECONDS (for the start), SAGEMAKER_MULTI_MODEL (true: serve what POST /models names instead),
+SAGEMAKER_TFS_WAIT_TIME_SECONDS (for the start), SAGEMAKER_SAFE_PORT_RANGE (for gRPC),
+SAGEMAKER_MULTI_MODEL (true: serve what POST /models names instead),
 SAGEMAKER_MULTI_MODEL_UNIVERSAL_BUCKET and _PREFIX (where the code is, unless it is in the tree), and of this server
 only MODEL_SERVER_HOST (127.0.0.1; 0.0.0.0 in a container), MODEL_SERVER_NPY (true: takes and gives application/x-npy as
 well) and, in multi-model mode, MODEL_SERVER_MODEL_BYTES (what the models' files may take together).

@@ -20,10 +20,12 @@ from model_server.signatures import DEFAULT, Signature
 
 Use = Callable[[str], AbstractContextManager[Catalogue]]
 
+_LONGEST = 1024  # characters of a status's message
 _SIGNATURES = "signature_def"  # the one field of metadata that there is
 # The way back of tensorflow_session's table; what is not in it is INTERNAL.
 _CODES = {
     400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     409: "ABORTED",
@@ -153,10 +155,15 @@ def _status(context: Any) -> Iterator[None]:
         yield
     except RequestError as error:
         code = grpc.StatusCode[_CODES.get(error.status, "INTERNAL")]
-        context.abort(code, str(error))  # raises
+        context.abort(code, _short(str(error)))  # raises
     except Exception as error:  # noqa: BLE001 - as HTTP's 500
         _log.exception("A gRPC request failed")
-        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+        context.abort(grpc.StatusCode.INTERNAL, _short(f"{type(error).__name__}: {error}"))
+
+
+def _short(message: str) -> str:
+    """As TensorFlow Serving's grpc_status_util.cc: gRPC has a limit, beyond which nothing arrives."""
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}...TRUNCATED"
 
 
 def _name(specification: Any) -> str:

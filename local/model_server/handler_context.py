@@ -28,15 +28,15 @@ class Context(NamedTuple):
     """The second argument of a handler; a named tuple, as the container's (tfs_utils.py in its sources).
 
     model_name, model_version and method are what the request's attributes say, or None: AWS fills in its defaults in
-    rest_uri only. In multi-model mode model_name is the model's.
+    rest_uri only. In multi-model mode model_name is the model's, the port a number, and no channel is handed out.
     """
 
     model_name: str | None
     model_version: str | None
     method: str | None
     rest_uri: str
-    grpc_port: str
-    channel: Any  # grpc.Channel
+    grpc_port: str | int
+    channel: Any  # grpc.Channel, or None
     custom_attributes: str | None
     request_content_type: str
     accept_header: str
@@ -66,8 +66,8 @@ class Asked:
             model_version=version,
             method=method,
             rest_uri=f"{server}{path}:{quote(method or 'predict', safe='')}",
-            grpc_port=grpc.port,
-            channel=grpc.channel,
+            grpc_port=int(grpc.port) if model else grpc.port,
+            channel=None if model else grpc.channel,
             custom_attributes=self.custom_attributes,
             request_content_type=self.content_type or _JSON,
             accept_header=self.accept or _JSON,

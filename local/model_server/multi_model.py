@@ -42,8 +42,9 @@ class Model:
     servables: list[LoadedModel] = field(default_factory=list)
     handler: Handler | None = None
     ready: bool = False
-    leaving: bool = False  # only who uses it, its handlers that is, may still ask it something
+    leaving: bool = False  # only the handlers of its invocations that are under way may still ask it something
     uses: int = 0
+    invocations: int = 0  # of the uses
 
 
 class MultiModel:
@@ -111,16 +112,19 @@ class MultiModel:
     def use(self, name: str, *, even_leaving: bool = False) -> Iterator[Model]:
         """The model of that name, which stays loaded during the block. Raises NotFoundError.
 
-        `even_leaving`: also one that is being unloaded, as long as somebody else uses it.
+        `even_leaving`: also one that is being unloaded, as long as a use without this is under way: none of those
+        begins then, so that it ends.
         """
         with self._changed:
             model = self._find(name, even_leaving=even_leaving)
             model.uses += 1
+            model.invocations += not even_leaving
         try:
             yield model
         finally:
             with self._changed:
                 model.uses -= 1
+                model.invocations -= not even_leaving
                 self._changed.notify_all()
 
     @contextmanager
@@ -131,7 +135,7 @@ class MultiModel:
 
     def _find(self, name: str, *, even_leaving: bool = False) -> Model:
         model = self._models.get(name)
-        if model is None or not model.ready or (model.leaving and not (even_leaving and model.uses)):
+        if model is None or not model.ready or (model.leaving and not (even_leaving and model.invocations)):
             raise NotFoundError(f"Model {name} is not loaded")
         return model
 

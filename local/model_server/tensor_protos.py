@@ -15,6 +15,7 @@ Array = npt.NDArray[Any]
 
 # The field that holds values of a dtype (tensor.proto), where one is an element of it.
 _FIELDS = {
+    "float16": "half_val",
     "float32": "float_val",
     "float64": "double_val",
     "int64": "int64_val",
@@ -51,14 +52,15 @@ def fill(proto: Any, array: Array) -> None:
 
     array = np.asarray(array)
     field = _FIELDS.get(array.dtype.name)
-    if field is None:  # half and complex numbers, whose fields are not one value an element
+    if field is None:  # bfloat16 and complex numbers, which TensorFlow writes into their fields itself
         proto.CopyFrom(tf.make_tensor_proto(array))
         return
     proto.dtype = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
     proto.tensor_shape.SetInParent()  # a scalar has one without dimensions
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    getattr(proto, field).extend(array.ravel().tolist())
+    values = array.view(np.uint16) if field == "half_val" else array  # their bits
+    getattr(proto, field).extend(values.ravel().tolist())
 
 
 def _check_names(protos: Mapping[str, Any], signature: Signature) -> None:

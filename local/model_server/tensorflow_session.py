@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from model_server.errors import PredictionError, StartError
@@ -101,7 +102,7 @@ class SessionServable:
             raise PredictionError(_first_part(error.message), status) from error
         except ValueError as error:  # the graph's own placeholder is narrower than the signature says
             raise PredictionError(_first_part(str(error)), 400) from error
-        return dict(zip(sorted(definition.outputs), values, strict=True))
+        return dict(zip(sorted(definition.outputs), map(_array, values), strict=True))
 
     def definitions(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving's metadata route writes them (SignatureDef as JSON)."""
@@ -132,6 +133,11 @@ class SessionServable:
         else:  # a tensor with two names; Session.run knows what to do with it
             made = self._session.make_callable(fetches, feeds)
         return made
+
+
+def _array(value: Any) -> npt.NDArray[Any]:
+    """An output as an array; TensorFlow gives a scalar string as bytes, of which NumPy would take the NULs off."""
+    return np.array(value, dtype=object) if isinstance(value, bytes) else np.asarray(value)
 
 
 def _can_run(name: str, definition: Any) -> bool:

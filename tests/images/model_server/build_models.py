@@ -62,6 +62,8 @@ def kinds() -> tuple[tf.Module, Signatures]:
         spec(tf.string, None, name="tag"),
         spec(tf.float32, None, 2, name="signal"),
     )
+    sign("half", lambda x: {"y": x * tf.cast(2.0, tf.float16)}, spec(tf.float16, None, name="x"))
+    sign("packed", lambda x: {"bytes": tf.io.serialize_tensor(x)}, spec(tf.float32, name="x"))
     sign("logarithm", lambda x: {"y": tf.math.log(x)}, spec(tf.float32, None, name="x"))
     sign("scalar", lambda x: {"total": tf.reduce_sum(x)}, spec(tf.float32, None, name="x"))
 

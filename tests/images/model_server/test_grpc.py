@@ -9,7 +9,6 @@ from typing import Any
 import coded
 import pytest
 
-ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # The body is one call; the answer has what came of it, as JSON. The names of the types are those of the services.
 CALL = """
 import json
@@ -33,8 +32,10 @@ def message(name):
 def handler(data, context):
     call = json.loads(data.read())
     channel = context.channel
-    if call.get("by port"):
-        channel = grpc.insecure_channel("localhost:" + context.grpc_port, options=[("grpc.enable_http_proxy", 0)])
+    if call["method"] == "told":
+        return json.dumps({"channel": channel, "port": type(context.grpc_port).__name__}), "application/json"
+    if channel is None or call.get("by port"):
+        channel = grpc.insecure_channel(f"localhost:{context.grpc_port}", options=[("grpc.enable_http_proxy", 0)])
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     if not hasattr(stub, call["method"]):
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
@@ -120,6 +121,8 @@ def test_predict(server: Any) -> None:
         ("strings", "text", ("string", ["ab"]), "upper", "stringVal", ["QUI="]),
         ("integers", "n", ("int32", [1, 2]), "next", "int64Val", ["2", "3"]),
         ("booleans", "b", ("bool", [True, False]), "not", "boolVal", [False, True]),
+        ("half", "x", ("float16", [1.0, 2.0]), "y", "halfVal", [16384, 17408]),
+        ("packed", "x", ("float32", 0.0), "bytes", "stringVal", ["CAESACIEAAAAAA=="]),
         ("serving_default", "x", ("float32", [[1.0] * 4]), "y", "floatVal", [2.0] * 4),
     ],
 )
@@ -163,6 +166,12 @@ def test_the_output_filter(server: Any) -> None:
             "duplicate output tensor alias: y",
         ),
         (("kinds", "asserts"), {"x": ("float32", [-1.0])}, "INVALID_ARGUMENT", "only positive values, please"),
+        (
+            ("kinds", ""),
+            {f"a name of some length {n}": ("float32", 1.0) for n in range(900)},
+            "INVALID_ARGUMENT",
+            "...TRUNCATED",
+        ),
     ],
 )
 def test_what_is_wrong(server: Any, arguments: Any, tensors: Any, code: str, words: str) -> None:
@@ -248,6 +257,7 @@ def test_multi_model_mode(start: Any, saved_models: Path, tmp_path: Path) -> Non
         assert loaded.status == 200
         request = {"modelSpec": {"name": "abc"}}
         tensors = {"x": ("float32", [1.0])}
+        assert call(server, "told", "", {}, "/models/abc/invoke") == {"channel": None, "port": "int"}
         answer = call(server, "Predict", "PredictRequest", request, "/models/abc/invoke", tensors=tensors)
         assert answer["outputs"]["y"]["floatVal"] == [3.5]
         port = int(server.wait_for("gRPC, for handlers, is listening on").rpartition(":")[2])

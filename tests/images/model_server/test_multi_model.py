@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,23 @@ def test_a_model_that_leaves_is_there_for_its_own_handlers(folder: str) -> None:
     multi.unload("a")
     with pytest.raises(NotFoundError), multi.use("a", even_leaving=True):
         pass
+
+
+def test_others_requests_do_not_hold_up_the_end(folder: str) -> None:
+    """Who asks by TensorFlow Serving's own ways comes in while an invocation is under way, and not after it."""
+    multi = models(lambda _: FakeServable())
+    multi.load("a", folder)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as others:
+        with multi.use("a"):
+            unloading = pool.submit(multi.unload, "a")
+            while multi.list():
+                pass
+            others.enter_context(multi.catalogue("a"))
+        with pytest.raises(NotFoundError), multi.catalogue("a"):
+            pass
+        assert not unloading.done()
+        others.close()
+        unloading.result(10)
 
 
 def test_a_model_is_not_there_before_it_is_loaded(folder: str) -> None:

@@ -147,6 +147,7 @@ def test_a_vector_of_the_wrong_length_is_explained(single: Any, body: str) -> No
             {"outputs": {"label": ["a!"], "total": [3.0]}},
         ),
         (kinds("scalar", inputs=[1, 2]), {"outputs": 3.0}),
+        (kinds("packed", inputs=0), {"outputs": '\b\x01\x12\x00"\x04\x00\x00\x00\x00'}),
         (kinds("logarithm", instances=[0]), {"predictions": [-math.inf]}),
     ],
 )
