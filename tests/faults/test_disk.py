@@ -80,6 +80,7 @@ def test_no_room_for_the_snapshot(start: Start, small_disk: Path) -> None:
     assert "No space left" in machine.said()
     s3.delete_object(Bucket=BUCKET, Key="first")
     poll(lambda: "kept for the next start again" in machine.said(), "its end", 20)
+    poll(lambda: large_files(small_disk) == 1, "the first's removal", 20)  # or both came back, and had no room in S3
     machine.kill()
     machine.up()
     contents = machine.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
