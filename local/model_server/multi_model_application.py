@@ -77,10 +77,10 @@ class MultiModelApplication(Application):
         if endpoint == "unload":
             self._models.unload(name)
             return json_response({"message": f"Successfully unloaded model {name}"}), f" {name}"
-        # A model's handlers ask it by TensorFlow Serving's routes, also when it is being unloaded meanwhile.
-        with self._models.use(name, even_leaving=endpoint != "invoke") as model:
-            if endpoint != "invoke":
-                return serve(endpoint, values, request, model.catalogue)
+        if endpoint != "invoke":  # TensorFlow Serving's routes
+            with self._models.catalogue(name) as catalogue:
+                return serve(endpoint, values, request, catalogue)
+        with self._models.use(name) as model:
             response, note = self._invoke(request, name, model)
         return response, f" {name}{note}"
 
